@@ -1,0 +1,100 @@
+"""A plan: a playbook rendered for an incident. Every argument is final; the digest names exactly this plan.
+
+A plan is what dry-run shows, what is approved (by digest), what the journal keeps, and what is executed. It carries all
+that the run needs from rule and playbook, so a reload cannot change a run that is under way (G19).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from remediator.core.outcomes import EffectClass
+from remediator.core.params import Json
+from remediator.core.rules import OnError, OnFailure
+
+
+class PlannedCondition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A PromQL question with every blank filled. `hold` in seconds, looking back."""
+
+    expr: str
+    hold: float = 0.0
+    because: str = ""
+
+
+class PlannedLimit(msgspec.Struct, frozen=True, omit_defaults=True):
+    """At most `count` in any `window` seconds."""
+
+    count: int
+    window: float
+
+
+class PlannedGuards(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The guards of the rule at planning time. At the effect the stricter of these and the loaded rule's count."""
+
+    cooldown: float
+    rate_limit: PlannedLimit
+    blast_radius: PlannedLimit
+    concurrency: int
+    mute_time_intervals: tuple[str, ...] = ()
+    active_time_intervals: tuple[str, ...] = ()
+
+
+class PlannedStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One step, ready to be issued."""
+
+    name: str
+    action: str
+    arguments: dict[str, Json]
+    effect: EffectClass
+    timeout: float
+    attempts: int = 1
+    delay: float = 5.0
+    undo_after: float | None = None
+    on_error: OnError = OnError.STOP
+    does: str = ""  # the action's own sentence for these arguments
+
+
+class PlannedCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One part of the verification, ready to be asked."""
+
+    probe: str
+    arguments: dict[str, Json]
+    hold: float
+    within: float
+    every: float
+    samples: int
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A playbook rendered for one incident."""
+
+    rule: str
+    playbook: str
+    rung: int
+    target: dict[str, str]
+    params: dict[str, Json]
+    when: PlannedCondition | None = None
+    require: tuple[PlannedCondition, ...] = ()
+    guards: PlannedGuards
+    locks: tuple[str, ...]
+    steps: tuple[PlannedStep, ...]
+    verify: tuple[PlannedCheck, ...] = ()
+    on_failure: tuple[OnFailure, ...] = ()
+    limit: float
+    give_up: float
+    approval_timeout: float = 3600.0
+    rules_digest: str = ""
+    runbook_url: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Names exactly this plan: 16 hex digits of SHA-256 over its canonical JSON, the rule text's own digest apart."""
+        canonical = msgspec.json.encode(msgspec.structs.replace(self, rules_digest=""), order="sorted")
+        return hashlib.sha256(canonical).hexdigest()[:16]
+
+
+def target_text(target: dict[str, str]) -> str:
+    """The target as people read it and as locks are named: `domain=example.com, instance=mta1`."""
+    return ", ".join(f"{name}={target[name]}" for name in sorted(target))

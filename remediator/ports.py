@@ -1,0 +1,259 @@
+"""The Protocols between the rooms: what the engine needs of clocks, stores, actions, probes and receivers.
+
+Protocols and small values only. Plug-ins implement these, the engine calls them, the composition root brings the two
+together. All times are unix seconds by the wall clock unless a name says `mono`; all durations are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol, runtime_checkable
+
+from remediator.core.chain import Head
+from remediator.core.entries import Record
+from remediator.core.outcomes import EffectClass, Found, Observation, Outcome, UndoOutcome
+from remediator.core.params import Json, Param
+
+
+# ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+class Clock(Protocol):
+    """The only way to know the time or to wait."""
+
+    def now(self) -> float:
+        """Wall clock, unix seconds."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards within one boot of the process."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits; cancellable."""
+        ...
+
+
+# ── the store ────────────────────────────────────────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreInfo:
+    """What opening found. `grade` is `strict` or `relaxed`; warnings are sentences for people."""
+
+    store_id: str
+    grade: str
+    head: Head
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentRow:
+    """One line of the action log, derived from the journal and written in the same transaction as its entries."""
+
+    incident: str
+    rule: str
+    target: str
+    status: str
+    result: str
+    opened_at: float
+    changed_at: float
+    sentence: str
+    labels: Mapping[str, str]
+    dry: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentFilter:
+    """Which lines to list: newest first. Empty texts do not filter; `labels` must all be equal."""
+
+    since: float = 0.0
+    rule: str = ""
+    status: str = ""
+    result: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    before: tuple[float, str] | None = None  # the cursor: (opened_at, incident) of the last line seen
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A folded state at `head`; can always be dropped and rebuilt."""
+
+    head: Head
+    state: bytes
+
+
+class Store(Protocol):
+    """An ordered list with compare-and-append; nothing else has to be atomic (reliability.md §4.1).
+
+    `append` raises Conflict, NotCommitted, AppendUnknown or StoreFull; on return the records are durable.
+    """
+
+    async def open(self) -> StoreInfo:
+        """Checks settings and refuses unsafe ones (StoreRefused); takes whatever makes this the only writer."""
+        ...
+
+    async def close(self) -> None:
+        """Releases everything; safe to call twice."""
+        ...
+
+    async def read(self, after: int, limit: int = 1000) -> Sequence[Record]:
+        """The records that follow `after`, contiguous, at most `limit`, never an uncommitted one."""
+        ...
+
+    async def append(self, expect: Head, records: Sequence[Record], rows: Sequence[IncidentRow] = ()) -> Head:
+        """Appends all or nothing if the journal still ends at `expect`; `rows` are upserted in the same transaction."""
+        ...
+
+    async def find(self, *, incident: str = "", kind: str = "", limit: int = 1000) -> Sequence[Record]:
+        """The records of one incident (a unique prefix of its id is resolved by `resolve`), or of one kind, oldest first."""
+        ...
+
+    async def resolve(self, prefix: str) -> Sequence[str]:
+        """The ids of incidents that begin with `prefix`, at most 10."""
+        ...
+
+    async def incidents(self, wanted: IncidentFilter) -> Sequence[IncidentRow]:
+        """Lines of the action log, newest first."""
+        ...
+
+    async def save_snapshot(self, snapshot: Snapshot) -> None:
+        """Keeps the two newest."""
+        ...
+
+    async def load_snapshot(self) -> Snapshot | None:
+        """The newest that is whole."""
+        ...
+
+
+# ── actions ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What an action is called with. `arguments` have the types its `params` declare.
+
+    `key` names run, step and attempt's step at the target (`kr:inc-7f3kq2m8.1/0`); the same for every attempt of a step.
+    `expires_at` is when a temporary effect should end; it is set at the target too where the target can.
+    `timeout` bounds the whole call.
+    """
+
+    arguments: Mapping[str, Json]
+    key: str
+    timeout: float
+    now: float
+    incident: str = ""
+    expires_at: float | None = None
+
+
+class Action(Protocol):
+    """A plug-in that changes the world (or, with effect class `read`, one that reports on it).
+
+    `kind` is the word in YAML. `lasting` says whether it leaves something that `undo` can take back.
+    An exception out of `perform` is taken as an unknown outcome; out of `undo` as unknown too.
+    """
+
+    kind: ClassVar[str]
+    effect: ClassVar[EffectClass]
+    lasting: ClassVar[bool]
+    params: ClassVar[Mapping[str, Param]]
+    summary: ClassVar[str]
+
+    def faults(self, arguments: Mapping[str, Json]) -> Sequence[str]:
+        """Why these arguments must be refused (shape rules such as "at least one selector"); empty if they may pass."""
+        ...
+
+    def describe(self, arguments: Mapping[str, Json]) -> str:
+        """What would be done, as one imperative sentence without a full stop."""
+        ...
+
+    async def perform(self, call: Call) -> Outcome:
+        """Does it, once."""
+        ...
+
+    async def reconcile(self, call: Call) -> Found:
+        """Asks the target whether an earlier attempt with this key took effect."""
+        ...
+
+    async def undo(self, call: Call, receipt: Mapping[str, object]) -> UndoOutcome:
+        """Takes it back, after comparing: only what is still ours is touched."""
+        ...
+
+
+# ── probes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookCall:
+    """What a probe is called with; only what happened after `newer_than` (unix s) may count as good."""
+
+    arguments: Mapping[str, Json]
+    newer_than: float
+    now: float
+    timeout: float = 10.0
+
+
+class Probe(Protocol):
+    """A plug-in that only looks. An exception out of `look` is taken as "could not tell"."""
+
+    kind: ClassVar[str]
+    params: ClassVar[Mapping[str, Param]]
+    summary: ClassVar[str]
+
+    def describe(self, arguments: Mapping[str, Json]) -> str:
+        """What must hold, as one phrase."""
+        ...
+
+    async def look(self, call: LookCall) -> Observation:
+        """Looks once."""
+        ...
+
+
+class Oracle(Protocol):
+    """Asks Prometheus whether a condition holds; three-valued, with the value seen."""
+
+    async def holds(self, expr: str, *, hold: float, now: float) -> Observation:
+        """GOOD if `expr` is non-empty now and was for all of the last `hold` seconds; UNKNOWN for anything that is not
+        one plain answer: an error, a warning, no data, NaN, several series, an old sample."""
+        ...
+
+
+class AlertSource(Protocol):
+    """Asks Alertmanager what it says now of an alert: still firing, silenced, gone."""
+
+    async def state(self, labels: Mapping[str, str]) -> Observation:
+        """GOOD if it is active there, BAD if it is silenced or inhibited (with by what), UNKNOWN if it is not listed or
+        nobody answers: an empty list is no proof of anything (alertmanager.md §2.6)."""
+        ...
+
+
+# ── people ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What people are told; plain text, no markup."""
+
+    id: str
+    subject: str
+    text: str
+    incident: str = ""
+    severity: str = ""
+
+
+class Receiver(Protocol):
+    """A way to tell people. It is never the system under repair."""
+
+    name: str
+
+    async def send(self, message: Message) -> Outcome:
+        """Tells them, once; the engine retries."""
+        ...
+
+
+# ── what the composition root hands to the engine ────────────────────────────────────────────────────────────────────
+@runtime_checkable
+class Catalogue(Protocol):
+    """The plug-ins in force, by kind."""
+
+    @property
+    def actions(self) -> Mapping[str, Action]:
+        """All actions by kind."""
+        ...
+
+    @property
+    def probes(self) -> Mapping[str, Probe]:
+        """All probes by kind."""
+        ...
