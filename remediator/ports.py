@@ -104,7 +104,7 @@ class Store(Protocol):
         ...
 
     async def find(self, *, incident: str = "", kind: str = "", limit: int = 1000) -> Sequence[Record]:
-        """The records of one incident (a unique prefix of its id is resolved by `resolve`), or of one kind, oldest first."""
+        """The records of one incident (by its whole id), or of one kind, oldest first."""
         ...
 
     async def resolve(self, prefix: str) -> Sequence[str]:
@@ -129,7 +129,7 @@ class Store(Protocol):
 class Call:
     """What an action is called with. `arguments` have the types its `params` declare.
 
-    `key` names run, step and attempt's step at the target (`kr:inc-7f3kq2m8.1/0`); the same for every attempt of a step.
+    `key` names run and step at the target (`inc-7f3kq2m8.1/0`); it is the same for every attempt of a step.
     `expires_at` is when a temporary effect should end; it is set at the target too where the target can.
     `timeout` bounds the whole call.
     """

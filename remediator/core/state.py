@@ -1,0 +1,274 @@
+"""What is: the state that folding the journal gives. Frozen records in persistent maps, so a state is a value.
+
+A failed append keeps the old state simply by not taking the new one; two states can be compared; a snapshot is their
+encoding. Only what is still open is kept: closed incidents live in the journal and in the store's projection.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import immutables
+import msgspec
+
+from remediator.core.entries import NotificationReceived, StepIntent
+from remediator.core.outcomes import EffectClass, Outcome, Result
+from remediator.core.params import Json
+from remediator.core.plans import Plan, target_text
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """A time by two clocks: `at` by the wall (unix s), `mono` by the monotonic clock of boot `boot` (s)."""
+
+    at: float
+    mono: float
+    boot: str
+
+    def since(self, earlier: Moment) -> float:
+        """Seconds passed since `earlier`, never more than either clock says: a stepped wall clock empties no window."""
+        wall = self.at - earlier.at
+        if earlier.boot == self.boot:
+            return min(wall, self.mono - earlier.mono)
+        return wall
+
+
+class EpisodeStatus(StrEnum):
+    """Whether the alert of an episode still fires, as far as was heard."""
+
+    OPEN = "open"
+    RESOLVED = "resolved"
+    LAPSED = "lapsed"
+
+
+class Episode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One unbroken firing of one alert; `number` counts the firings of the same alert."""
+
+    identity: str
+    number: int
+    status: EpisodeStatus
+    starts_at: float
+    ends_at: float | None = None
+    last_heard: float
+    labels: dict[str, str]
+    fingerprint: str = ""
+
+    @property
+    def id(self) -> str:
+        """Unique over time: the alert's identity and which firing of it."""
+        return f"{self.identity}.{self.number}"
+
+
+class Incident(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A rule at work on a target. `episodes` are the identities of its alerts; `closed` with its result at the end."""
+
+    id: str
+    rule: str
+    target: dict[str, str]
+    labels: dict[str, str]
+    severity: str = ""
+    summary: str = ""
+    episodes: tuple[str, ...]
+    runs: tuple[str, ...] = ()
+    opened: Moment
+    changed_at: float
+    resolved_at: float | None = None
+    closed: bool = False
+    result: str = ""
+    sentence: str = ""
+    dry: bool = False
+    by: str = ""
+    status: str = "planned"
+
+    @property
+    def target_text(self) -> str:
+        """The target as people read it."""
+        return target_text(self.target)
+
+
+class RunStatus(StrEnum):
+    """Where a run is; the last nine are final."""
+
+    PLANNED = "planned"
+    DEFERRED = "deferred"
+    AWAITING_APPROVAL = "awaiting_approval"
+    RUNNING = "running"
+    VERIFYING = "verifying"
+    ROLLING_BACK = "rolling_back"
+    NEEDS_PERSON = "needs_person"
+    SUCCEEDED = "succeeded"
+    UNVERIFIED = "unverified"
+    FAILED = "failed"
+    DENIED = "denied"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    ROLLED_BACK = "rolled_back"
+    CLOSED_BY_PERSON = "closed_by_person"
+    SIMULATED = "simulated"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more can happen to a run with this status."""
+        return self not in WAITING and self not in WORKING and self is not RunStatus.NEEDS_PERSON
+
+
+WAITING = frozenset({RunStatus.PLANNED, RunStatus.DEFERRED, RunStatus.AWAITING_APPROVAL})
+WORKING = frozenset({RunStatus.RUNNING, RunStatus.VERIFYING, RunStatus.ROLLING_BACK})
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The execution of one plan, as far as it got.
+
+    `step` and `attempt` are the last ones issued (-1, 0 before the first). `intent` is an attempt whose outcome is not
+    yet known. `outcome` is the last final one. `doubt` is set while an effect may or may not have happened.
+    """
+
+    id: str
+    incident: str
+    plan: Plan
+    digest: str
+    dry: bool
+    mode: str
+    status: RunStatus = RunStatus.PLANNED
+    planned: Moment
+    decided: tuple[str, ...] = ()
+    not_before: float | None = None
+    approval_expires: float | None = None
+    approved_by: str = ""
+    started: Moment | None = None
+    deadline: float | None = None
+    step: int = -1
+    attempt: int = 0
+    intent: StepIntent | None = None
+    outcome: Outcome | None = None
+    outcome_at: float = 0.0
+    doubt: bool = False
+    results: tuple[Result | None, ...] = ()
+    verify_after: float | None = None
+    verdict: str = ""
+    ordered: str = ""  # a person's order to try the step in doubt once more: their name
+    reason: str = ""
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether an effect may have happened that nobody has confirmed or ruled out."""
+        return self.doubt
+
+
+class Undo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A lasting effect that will be taken back: when, what the action needs for it, and how often it was tried."""
+
+    run: str
+    incident: str
+    step: int
+    action: str
+    arguments: dict[str, Json]
+    key: str
+    due_at: float
+    receipt: dict[str, object] = {}
+    certain: bool = False  # whether the effect is known to have happened
+    tries: int = 0
+    next_at: float | None = None
+    cause: str = ""
+
+    @property
+    def id(self) -> str:
+        """Names the effect: run and step."""
+        return f"{self.run}/{self.step}"
+
+    @property
+    def at(self) -> float:
+        """When it is to be tried (again)."""
+        return self.next_at if self.next_at is not None else self.due_at
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A live run took its place in the limiters; never given back by failure, recovery or reload (G5)."""
+
+    rule: str
+    target: str
+    run: str
+    incident: str
+    taken: Moment
+    ended: Moment | None = None
+
+
+class Pause(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A person's stop."""
+
+    scope: str
+    reason: str
+    by: str
+    at: float
+    until: float | None = None
+
+
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A message that people have not got yet."""
+
+    message: str
+    receiver: str
+    incident: str
+    subject: str
+    text: str
+    attempt: int
+    next_at: float
+
+
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
+    """A notification that nothing has been decided about; `at` is when it came."""
+
+    seq: int
+    at: float
+    fact: NotificationReceived
+
+
+class Tally(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The equation of G2: received = disposed + pending, at every position."""
+
+    received: int = 0
+    disposed: int = 0
+    notifications: int = 0
+
+
+Map = immutables.Map
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is still open, and what the limiters have to remember."""
+
+    seq: int = 0
+    store_id: str = ""
+    rules_digest: str = ""
+    longest_window: float = 86400.0
+    tally: Tally = Tally()
+    pending: Map[int, Pending] = Map()
+    episodes: Map[str, Episode] = Map()
+    incidents: Map[str, Incident] = Map()
+    open_by_key: Map[tuple[str, str], str] = Map()
+    runs: Map[str, Run] = Map()
+    grants: Map[str, tuple[Grant, ...]] = Map()
+    locks: Map[str, str] = Map()
+    undos: Map[str, Undo] = Map()
+    pauses: Map[str, Pause] = Map()
+    outbox: Map[str, Outgoing] = Map()
+    escalated: Map[str, float] = Map()
+    incident_by_episode: Map[str, tuple[str, ...]] = Map()
+
+    @property
+    def active_runs(self) -> tuple[Run, ...]:
+        """Runs that are not final, in the order in which they were planned."""
+        return tuple(sorted(self.runs.values(), key=lambda run: (run.planned.at, run.id)))
+
+    def pause_for(self, rule: str) -> Pause | None:
+        """The pause that holds this rule back, the general one first."""
+        return self.pauses.get("all") or self.pauses.get(f"rule:{rule}")
+
+
+def undo_key(run: str, step: int) -> str:
+    """The id of the undo of a step."""
+    return f"{run}/{step}"
+
+
+def keyed(step_effect: EffectClass) -> bool:
+    """Whether the target can be asked about an earlier attempt."""
+    return step_effect is EffectClass.KEYED
