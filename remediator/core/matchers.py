@@ -277,8 +277,10 @@ class _Utf8Reader:
         return parts
 
     def _matcher(self) -> _Part:
+        start = self._place
         label, _ = self._word("a label name such as severity")
         if not label:
+            self._place = start
             raise self._expected("a label name that is not empty")
         self._next()
         operator = _OPERATOR.match(self._text, self._place)
