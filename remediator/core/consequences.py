@@ -1,0 +1,163 @@
+"""What a fact entails, appended together with it: the end of an incident, the next rung, the messages to people.
+
+A consequence is never a second thought of the engine: it is computed here, from the state after the fact, and becomes
+durable in the same append. So there is no moment at which a run has failed and nobody is going to be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from remediator.core import entries as e
+from remediator.core.planning import Planner, Unplannable, plan_run
+from remediator.core.plans import target_text
+from remediator.core.rules import Mode, OnFailure
+from remediator.core.state import Incident, Run, RunStatus, State
+from remediator.core.verification import NOT_RECOVERED, UNKNOWN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routing:
+    """Who is told: receivers by severity, and those who are called when people are needed. `base_url` of the console."""
+
+    by_severity: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    escalate: tuple[str, ...] = ()
+    base_url: str = ""
+
+    def receivers(self, severity: str) -> tuple[str, ...]:
+        """Those for this severity; an unknown severity is told as `warning` is."""
+        return self.by_severity.get(severity, self.by_severity.get("warning", ()))
+
+
+def consequences(before: State, after: State, fact: e.AnyFact, planner: Planner, routing: Routing) -> list[e.AnyFact]:
+    """What else has to be in the same append as `fact`; `before` and `after` are the states around it."""
+    match fact:
+        case e.RunEnded():
+            return _run_ended(before, after, fact, planner)
+        case e.ApprovalRefused() | e.ApprovalExpired():
+            return _approval_over(fact)
+        case e.Escalated():
+            incident = before.incidents.get(fact.incident)
+            return _tell(routing.escalate, "people are needed", fact.reason, incident, fact.incident, after, routing)
+        case e.ApprovalRequested():
+            return _ask_people(after, fact, routing)
+        case e.IncidentClosed():
+            return _last_word(before, after, fact, routing)
+        case _:
+            return []
+
+
+def _approval_over(fact: e.ApprovalRefused | e.ApprovalExpired) -> list[e.AnyFact]:
+    if isinstance(fact, e.ApprovalRefused):
+        why = f"refused by {fact.by}" + (f": {fact.reason}" if fact.reason else "")
+        return [e.RunEnded(incident=fact.incident, run=fact.run, result=RunStatus.DENIED.value, reason=why)]
+    reason = "nobody approved in time"
+    return [e.RunEnded(incident=fact.incident, run=fact.run, result=RunStatus.EXPIRED.value, reason=reason)]
+
+
+_CLOSING = {
+    RunStatus.SUCCEEDED: "recovered",
+    RunStatus.UNVERIFIED: "unverified",
+    RunStatus.SIMULATED: "simulated",
+    RunStatus.DENIED: "denied",
+    RunStatus.EXPIRED: "expired",
+    RunStatus.CANCELLED: "cancelled",
+    RunStatus.CLOSED_BY_PERSON: "closed_by_person",
+}
+
+
+def _run_ended(before: State, after: State, fact: e.RunEnded, planner: Planner) -> list[e.AnyFact]:
+    run, incident = before.runs[fact.run], after.incidents.get(fact.incident)
+    if incident is None:
+        return []
+    result = RunStatus(fact.result)
+    facts: list[e.AnyFact] = []
+    if result in {RunStatus.FAILED, RunStatus.ROLLED_BACK}:
+        following = _next_rung(run, incident, planner)
+        if following is not None:
+            return [following]
+    if _needs_people(run, result):
+        facts.append(e.Escalated(incident=incident.id, run=run.id, reason=f"{result.value}: {fact.reason}"))
+    closing = _CLOSING.get(result, "failed")
+    if result is RunStatus.CANCELLED and incident.resolved_at is not None:
+        closing = "resolved"
+    facts.append(e.IncidentClosed(incident=incident.id, result=closing, reason=fact.reason))
+    return facts
+
+
+def _needs_people(run: Run, result: RunStatus) -> bool:
+    if run.dry:
+        return False
+    if result is RunStatus.EXPIRED:
+        return True
+    if result is RunStatus.UNVERIFIED:
+        return bool(run.plan.verify) and run.verdict == UNKNOWN
+    return result in {RunStatus.FAILED, RunStatus.ROLLED_BACK} and OnFailure.ESCALATE in run.plan.on_failure
+
+
+def _next_rung(run: Run, incident: Incident, planner: Planner) -> e.RunPlanned | None:
+    """The next playbook of the ladder, only after a verification that *saw* no recovery."""
+    rule = planner.ruleset.rule(run.plan.rule)
+    if run.verdict != NOT_RECOVERED or rule is None or run.plan.rung + 1 >= len(rule.ladder):
+        return None
+    if incident.resolved_at is not None:
+        return None
+    mode = min(rule.mode, planner.server_mode, Mode.parse(run.mode))
+    try:
+        return plan_run(
+            planner,
+            rule,
+            run.plan.rung + 1,
+            incident.labels,
+            incident=incident.id,
+            number=len(incident.runs) + 1,
+            mode=mode,
+        )
+    except Unplannable:
+        return None
+
+
+def _ask_people(after: State, fact: e.ApprovalRequested, routing: Routing) -> list[e.AnyFact]:
+    run, incident = after.runs[fact.run], after.incidents.get(fact.incident)
+    steps = "\n".join(f"  {number}. {step.does or step.name}" for number, step in enumerate(run.plan.steps, 1))
+    text = f"Waits for a yes to plan {run.digest}:\n{steps}\nremediator approve {fact.incident}"
+    severity = incident.severity if incident else ""
+    receivers = tuple(dict.fromkeys((*routing.receivers(severity), *routing.escalate)))
+    return _tell(receivers, "approval wanted", text, incident, fact.incident, after, routing)
+
+
+_QUIET = frozenset({"simulated", "resolved"})
+
+
+def _last_word(before: State, after: State, fact: e.IncidentClosed, routing: Routing) -> list[e.AnyFact]:
+    incident = before.incidents.get(fact.incident)
+    if incident is None or fact.result in _QUIET:
+        return []
+    left = [undo for undo in after.undos.values() if undo.incident == fact.incident]
+    undos = "".join(f"\nWill be taken back: {undo.action} at {undo.due_at:.0f}" for undo in left)
+    text = f"{fact.reason}{undos}"
+    return _tell(routing.receivers(incident.severity), fact.result, text, incident, fact.incident, after, routing)
+
+
+def _tell(
+    receivers: tuple[str, ...],
+    what: str,
+    text: str,
+    incident: Incident | None,
+    name: str,
+    after: State,
+    routing: Routing,
+) -> list[e.AnyFact]:
+    where = f"{incident.rule} on {target_text(incident.target)}" if incident else name
+    link = f"\n{routing.base_url}/incidents/{name}" if routing.base_url else ""
+    return [
+        e.MessageIntent(
+            message=f"msg-{after.seq}-{place}",
+            receiver=receiver,
+            incident=name,
+            subject=f"[{what}] {where}"[:200],
+            text=f"{name}: {where}\n{text}{link}"[:4000],
+        )
+        for place, receiver in enumerate(receivers)
+    ]

@@ -1,0 +1,86 @@
+"""What guards are asked with: the state, the run, the time, and fresh evidence. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from remediator.core.outcomes import Observation
+from remediator.core.plans import PlannedGuards
+from remediator.core.rules import Mode, Ruleset
+from remediator.core.state import Grant, Incident, Moment, Run, State
+from remediator.core.verdicts import Decision, Verdict, decide, deny
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What was seen just now, outside the journal. `alert` is what Alertmanager says of it, where it was asked."""
+
+    at: float
+    when: Observation | None = None
+    require: tuple[Observation, ...] = ()
+    alert: Observation | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Everything a guard may look at. `evidence` is None while only the journal is being asked."""
+
+    state: State
+    run: Run
+    incident: Incident
+    moment: Moment
+    ruleset: Ruleset
+    server_mode: Mode
+    limits: PlannedGuards
+    max_runs: int
+    evidence: Evidence | None = None
+
+    @property
+    def grants(self) -> tuple[Grant, ...]:
+        """The places that live runs of this rule took, oldest first, those of this very run apart."""
+        return tuple(grant for grant in self.state.grants.get(self.run.plan.rule, ()) if grant.run != self.run.id)
+
+    def age(self, since: Moment) -> float:
+        """Seconds since then, by the clock that moved less."""
+        return self.moment.since(since)
+
+
+class Guard(Protocol):
+    """A reason not to act. Pure; an exception out of `check` denies."""
+
+    name: str
+    summary: str
+
+    def check(self, facts: Facts) -> Verdict | None:
+        """The verdict, or None where this guard has nothing to look at (no such setting, or evidence not gathered yet)."""
+        ...
+
+
+def ask_guards(guards: Sequence[Guard], facts: Facts) -> Decision:
+    """All guards, every one of them asked, so that people see every reason at once. What is broken denies (G7)."""
+    return decide(verdict for guard in guards if (verdict := _ask(guard, facts)) is not None)
+
+
+def _ask(guard: Guard, facts: Facts) -> Verdict | None:
+    try:
+        return guard.check(facts)
+    except Exception as fault:  # noqa: BLE001  (a guard is a plug-in: whatever breaks in it denies)
+        return deny(
+            guard.name, f"the guard itself broke ({type(fault).__name__}: {fault}); a broken guard never allows"
+        )
+
+
+def stricter(planned: PlannedGuards, loaded: PlannedGuards | None) -> PlannedGuards:
+    """Tightening acts at once on runs already planned, loosening on new ones only (G19)."""
+    if loaded is None:
+        return planned
+    return PlannedGuards(
+        cooldown=max(planned.cooldown, loaded.cooldown),
+        rate_limit=min(planned.rate_limit, loaded.rate_limit, key=lambda limit: limit.count / limit.window),
+        blast_radius=min(planned.blast_radius, loaded.blast_radius, key=lambda limit: limit.count / limit.window),
+        concurrency=min(planned.concurrency, loaded.concurrency),
+        mute_time_intervals=tuple(dict.fromkeys((*planned.mute_time_intervals, *loaded.mute_time_intervals))),
+        active_time_intervals=loaded.active_time_intervals or planned.active_time_intervals,
+    )

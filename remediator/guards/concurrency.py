@@ -1,0 +1,24 @@
+"""How many runs at once: of this rule, and of the whole service."""
+
+from __future__ import annotations
+
+from remediator.core.facts import Facts
+from remediator.core.verdicts import Verdict, allow, defer
+
+
+class ConcurrencyGuard:
+    """A run that has started and not ended takes one place, also while it verifies or waits for a person."""
+
+    name = "concurrency"
+    summary = "at most N runs at once, per rule and in all"
+
+    def check(self, facts: Facts) -> Verdict:
+        """Defers until one of them ends."""
+        going = [run for run in facts.state.runs.values() if run.started and not run.dry and run.id != facts.run.id]
+        if len(going) >= facts.max_runs:
+            return defer(self.name, f"{len(going)} runs are under way and at most {facts.max_runs} may be")
+        same = [run for run in going if run.plan.rule == facts.run.plan.rule]
+        limit = facts.limits.concurrency
+        if len(same) >= limit:
+            return defer(self.name, f"{limit} at once: {', '.join(run.id for run in same[:3])} under way")
+        return allow(self.name, f"{limit} at once: {len(same)} under way")

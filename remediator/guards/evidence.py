@@ -1,0 +1,91 @@
+"""The guards that look at fresh evidence: does the alert still fire, does Prometheus confirm it, are preconditions met.
+
+Only a plain yes allows. "No", "no data", "no answer", "an old answer" hold the run back, each with its own sentence (G7).
+"""
+
+from __future__ import annotations
+
+from remediator.core.facts import Evidence, Facts
+from remediator.core.outcomes import Look, Observation
+from remediator.core.verdicts import Verdict, allow, defer, deny
+
+# Evidence older than this is asked for again (s).
+FRESH = 15.0
+# How soon a condition that does not hold is asked again (s); the alert's own evaluation is usually no faster.
+ASK_AGAIN = 15.0
+
+
+def _stale(evidence: Evidence, facts: Facts) -> bool:
+    return facts.moment.at - evidence.at > FRESH
+
+
+def _verdict(name: str, seen: Observation, facts: Facts, otherwise: str) -> Verdict:
+    match seen.look:
+        case Look.GOOD:
+            return allow(name, seen.sentence)
+        case Look.BAD:
+            return defer(name, f"{otherwise}: {seen.sentence}", facts.moment.at + ASK_AGAIN)
+        case _:
+            return defer(name, f"could not tell, so not acting: {seen.sentence}", facts.moment.at + ASK_AGAIN)
+
+
+class StillFiringGuard:
+    """Asked before the first effect: what the journal heard last, and what Alertmanager says now where it can be asked."""
+
+    name = "still_firing"
+    summary = "the alert still fires, and nobody silenced it meanwhile"
+
+    def check(self, facts: Facts) -> Verdict | None:
+        """Denies what is over; defers what is silenced or not listed."""
+        if facts.incident.by and not facts.incident.episodes:
+            return allow(self.name, f"ordered by {facts.incident.by}")
+        if facts.incident.resolved_at is not None:
+            return deny(self.name, "the alert has resolved")
+        evidence = facts.evidence
+        if evidence is None:
+            return None
+        if evidence.alert is None:
+            return allow(self.name, "no resolve was heard (no Alertmanager to ask)")
+        if _stale(evidence, facts):
+            return defer(self.name, "the answer of Alertmanager is too old", facts.moment.at)
+        return _verdict(self.name, evidence.alert, facts, "held back")
+
+
+class WhenGuard:
+    """The rule's `when`, asked of Prometheus now."""
+
+    name = "when"
+    summary = "the PromQL condition holds now, and did for all of its `for`"
+
+    def check(self, facts: Facts) -> Verdict | None:
+        """Allows only a plain yes on fresh data."""
+        if facts.run.plan.when is None:
+            return allow(self.name, "the rule has no condition of its own")
+        evidence = facts.evidence
+        if evidence is None:
+            return None
+        if evidence.when is None or _stale(evidence, facts):
+            return defer(self.name, "Prometheus was not asked just now", facts.moment.at)
+        return _verdict(self.name, evidence.when, facts, "the condition does not hold")
+
+
+class RequireGuard:
+    """The rule's preconditions; the author's own `because` is the sentence."""
+
+    name = "require"
+    summary = "every precondition holds"
+
+    def check(self, facts: Facts) -> Verdict | None:
+        """Allows only when each gives a plain yes on fresh data."""
+        wanted = facts.run.plan.require
+        if not wanted:
+            return allow(self.name, "no preconditions")
+        evidence = facts.evidence
+        if evidence is None:
+            return None
+        if len(evidence.require) != len(wanted) or _stale(evidence, facts):
+            return defer(self.name, "Prometheus was not asked just now", facts.moment.at)
+        for condition, seen in zip(wanted, evidence.require, strict=True):
+            if seen.look is not Look.GOOD:
+                return _verdict(self.name, seen, facts, condition.because or "a precondition does not hold")
+        return allow(self.name, "; ".join(seen.sentence for seen in evidence.require))

@@ -1,0 +1,35 @@
+"""The rate limit: at most N runs per target in any window. An exact sliding log, because buckets let 2N-1 through
+(reliability.md finding 3); windows are enforced as 1.01 W + 1 s for the rate error of clocks (G5)."""
+
+from __future__ import annotations
+
+from remediator.core.durations import format_duration
+from remediator.core.facts import Facts
+from remediator.core.plans import target_text
+from remediator.core.verdicts import Verdict, allow, defer
+from remediator.guards.wording import clock_time
+
+
+def enforced(window: float) -> float:
+    """The window with its margin for clock rate errors (assumption A4: < 1 %)."""
+    return window * 1.01 + 1.0
+
+
+class RateLimitGuard:
+    """Budget is spent when a run starts and never given back by failure, recovery, restart or reload."""
+
+    name = "rate_limit"
+    summary = "at most N runs per target in any window"
+
+    def check(self, facts: Facts) -> Verdict:
+        """Defers until the oldest counted run leaves the window."""
+        limit = facts.limits.rate_limit
+        mine = target_text(facts.run.plan.target)
+        window = enforced(limit.window)
+        ages = sorted(facts.age(grant.taken) for grant in facts.grants if grant.target == mine)
+        recent = [age for age in ages if age < window]
+        text = f"{limit.count} per {format_duration(limit.window)}"
+        if len(recent) < limit.count:
+            return allow(self.name, f"{text}: used {len(recent)}")
+        until = facts.moment.at + window - recent[limit.count - 1]
+        return defer(self.name, f"{text}: used {len(recent)}; clears {clock_time(until)}", until)
