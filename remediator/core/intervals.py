@@ -193,10 +193,11 @@ def parse_named_intervals(raw: Mapping[str, object]) -> NamedIntervals:
         raise ValueError(f"name: expected a text that is not empty, found {name!r}")
     intervals = []
     for entry, path in _entries(raw, "time_intervals"):
+        interval = _mapping(entry, path)
         try:
-            intervals.append(parse_time_interval(_mapping(entry, "")))
+            intervals.append(parse_time_interval(interval))
         except ValueError as refused:
-            raise ValueError(f"{path}.{refused}".replace(".: ", ": ", 1)) from refused
+            raise ValueError(f"{path}.{refused}") from refused
     if not intervals:
         raise ValueError(f"time_intervals: expected at least one interval for {name!r}, found none")
     return NamedIntervals(name, tuple(intervals))
@@ -297,12 +298,14 @@ def _check_days(first: int, last: int) -> None:
 def _backwards(key: str, first: int, last: int) -> str:
     if key == "years":
         return f"{first}:{last} ends before it starts; write the earlier year first"
-    names, end, over = (_WEEKDAYS, 6, "week, which starts on sunday") if key == "weekdays" else (_MONTHS, 12, "year")
-    name = names.__getitem__ if key == "weekdays" else (lambda month: names[month - 1])
-    begin = end - len(names) + 1
-    late = name(first) if first == end else f"{name(first)}:{name(end)}"
-    early = name(last) if last == begin else f"{name(begin)}:{name(last)}"
-    return f"{name(first)}:{name(last)} crosses the end of the {over}; write two: {late} and {early}"
+    names = dict(enumerate(_WEEKDAYS)) if key == "weekdays" else dict(enumerate(_MONTHS, 1))
+    over = "the week, which starts on sunday" if key == "weekdays" else "the year"
+    two = f"{_named(names, first, max(names))} and {_named(names, min(names), last)}"
+    return f"{_named(names, first, last)} crosses the end of {over}; write two entries: {two}"
+
+
+def _named(names: Mapping[int, str], first: int, last: int) -> str:
+    return names[first] if first == last else f"{names[first]}:{names[last]}"
 
 
 def _weekday(text: str) -> int:
@@ -318,9 +321,11 @@ def _month(text: str) -> int:
 
 
 def _day_of_month(text: str) -> int:
-    if text.lstrip("+-").strip("0") == "" and text:
-        raise ValueError("0 is no day of the month; expected 1 to 31, or -1 to -31 from the end")
-    return _number(text, range(-31, 32), "a day of the month; expected 1 to 31, or -1 to -31 from the end")
+    what = "a day of the month; expected 1 to 31, or -1 to -31 from the end"
+    day = _number(text, range(-31, 32), what)
+    if day == 0:
+        raise ValueError(f"{text!r} is not {what}")
+    return day
 
 
 def _year(text: str) -> int:

@@ -1,7 +1,7 @@
 """Putting text from outside into PromQL so that it stays text. Pure.
 
 The rules are those of PromQL's double-quoted strings, which are Go's: a backslash, a double quote and a line break must
-be escaped. We escape all other control characters too, so that a query in the journal or on a terminal shows what it is.
+be escaped. We escape all other control characters too, so that a query in a journal or on a screen shows what it is.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ def quote(value: str) -> str:
 
 
 def regex_quote(value: str) -> str:
-    """The content of a double-quoted PromQL string that, after `=~`, matches this value and no other; ValueError as in `escape`."""
+    """The content of a double-quoted PromQL string that, after `=~`, matches this value and no other.
+
+    ValueError as in `escape`.
+    """
     return escape(_METACHARACTERS.sub(r"\\\g<0>", value))
 
 
