@@ -1,0 +1,173 @@
+"""The store in memory, for tests and dry tools: the whole contract of a store except that a power cut empties it.
+
+A `Disk` is what is kept; a MemoryStore is one process's hold on it. Several stores may share one disk, as replicas share
+a Redis, and a new store on an old disk is a restart. Touches nothing outside this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from remediator.core.chain import Head
+from remediator.errors import Conflict, NotCommitted, StoreError
+from remediator.ports import StoreInfo
+from remediator.stores.checks import claim_taken, head_after, id_taken, require_contiguous, seal, twice
+from remediator.stores.faults import Faults, meet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from remediator.core.entries import Record
+    from remediator.ports import IncidentFilter, IncidentRow, Snapshot
+
+
+@dataclass(slots=True, kw_only=True)
+class Disk:
+    """What outlives a MemoryStore. Tests may spoil it."""
+
+    store_id: str = "memory"
+    records: list[Record] = field(default_factory=list)
+    ids: dict[str, int] = field(default_factory=dict)
+    claims: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, IncidentRow] = field(default_factory=dict)
+    snapshots: dict[int, tuple[Snapshot, bytes]] = field(default_factory=dict)
+
+    @property
+    def head(self) -> Head:
+        """The end of the journal."""
+        return Head(self.records[-1].seq, self.records[-1].mac) if self.records else Head()
+
+    def holds(self, head: Head) -> bool:
+        """Whether the journal ran through `head`."""
+        return head == Head() or (0 < head.seq <= len(self.records) and self.records[head.seq - 1].mac == head.mac)
+
+
+class MemoryStore:
+    """A Store over a Disk. Each call yields to the loop once, after its work, so that callers interleave."""
+
+    def __init__(self, disk: Disk | None = None, faults: Faults | None = None) -> None:
+        self.disk = disk if disk is not None else Disk()
+        self.faults = faults if faults is not None else Faults()
+        self._open = False
+
+    async def open(self) -> StoreInfo:
+        """Never refuses."""
+        self._open = True
+        return StoreInfo(store_id=self.disk.store_id, grade="strict", head=self.disk.head)
+
+    async def close(self) -> None:
+        """The disk stays as it is."""
+        self._open = False
+
+    async def read(self, after: int, limit: int = 1000) -> Sequence[Record]:
+        """The records that follow `after`; CorruptJournal if one is missing."""
+        self._require_open()
+        found = require_contiguous(after, self.disk.records[after : after + limit])
+        await asyncio.sleep(0)
+        return found
+
+    async def append(self, expect: Head, records: Sequence[Record], rows: Sequence[IncidentRow] = ()) -> Head:
+        """Appends all or nothing; what `faults` says happens first."""
+        if not self._open:
+            raise NotCommitted("the store is closed; open it first")
+        fault = self.faults.strike()
+
+        async def commit() -> Head:
+            head = self._commit(expect, records, rows)
+            await asyncio.sleep(0)
+            return head
+
+        return await meet(fault, self.disk.head.seq, commit)
+
+    async def find(self, *, incident: str = "", kind: str = "", limit: int = 1000) -> Sequence[Record]:
+        """The records of one incident, one kind, or both, oldest first."""
+        self._require_open()
+        found = [
+            record
+            for record in self.disk.records
+            if (not incident or record.incident == incident) and (not kind or record.kind == kind)
+        ]
+        await asyncio.sleep(0)
+        return found[:limit]
+
+    async def resolve(self, prefix: str) -> Sequence[str]:
+        """The ids that begin with `prefix`, in order."""
+        self._require_open()
+        found = sorted(incident for incident in self.disk.rows if incident.startswith(prefix))[:10]
+        await asyncio.sleep(0)
+        return found
+
+    async def incidents(self, wanted: IncidentFilter) -> Sequence[IncidentRow]:
+        """Lines of the action log, newest first."""
+        self._require_open()
+        found = sorted(
+            (row for row in self.disk.rows.values() if _passes(row, wanted)),
+            key=lambda row: (row.opened_at, row.incident),
+            reverse=True,
+        )
+        await asyncio.sleep(0)
+        return found[: wanted.limit]
+
+    async def save_snapshot(self, snapshot: Snapshot) -> None:
+        """Keeps the two newest."""
+        self._require_open()
+        kept = self.disk.snapshots
+        kept[snapshot.head.seq] = (snapshot, seal(snapshot))
+        for seq in sorted(kept)[:-2]:
+            del kept[seq]
+        await asyncio.sleep(0)
+
+    async def load_snapshot(self) -> Snapshot | None:
+        """The newest that is whole and lies on this journal."""
+        self._require_open()
+        await asyncio.sleep(0)
+        for _, (snapshot, digest) in sorted(self.disk.snapshots.items(), reverse=True):
+            if seal(snapshot) == digest and self.disk.holds(snapshot.head):
+                return snapshot
+        return None
+
+    def _require_open(self) -> None:
+        if not self._open:
+            raise StoreError("the store is closed; open it first")
+
+    def _commit(self, expect: Head, records: Sequence[Record], rows: Sequence[IncidentRow]) -> Head:
+        disk = self.disk
+        head = head_after(expect, records)
+        if disk.head != expect:
+            raise Conflict(disk.head.seq)
+        self._require_unique(records)
+        for record in records:
+            disk.records.append(msgspec.structs.replace(record, claims=()))
+            disk.ids[record.id] = record.seq
+            disk.claims.update((claim, record.seq) for claim in record.claims)
+        for row in rows:
+            disk.rows[row.incident] = replace(row, labels=dict(row.labels))
+        return head
+
+    def _require_unique(self, records: Sequence[Record]) -> None:
+        first = {claim: record.seq for record in reversed(records) for claim in record.claims}
+        for record in records:
+            if record.id in self.disk.ids:
+                raise id_taken(record.id, self.disk.ids[record.id])
+            for claim in record.claims:
+                if claim in self.disk.claims:
+                    raise claim_taken(claim, self.disk.claims[claim])
+        if name := twice(record.id for record in records):
+            raise id_taken(name, next(record.seq for record in records if record.id == name))
+        if name := twice(claim for record in records for claim in record.claims):
+            raise claim_taken(name, first[name])
+
+
+def _passes(row: IncidentRow, wanted: IncidentFilter) -> bool:
+    return (
+        row.opened_at >= wanted.since
+        and wanted.rule in {"", row.rule}
+        and wanted.status in {"", row.status}
+        and wanted.result in {"", row.result}
+        and all(row.labels.get(name) == value for name, value in wanted.labels.items())
+        and (wanted.before is None or (row.opened_at, row.incident) < wanted.before)
+    )

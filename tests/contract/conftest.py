@@ -1,0 +1,121 @@
+"""What the contract tests share: places where a store can lie, and a scribe who writes signed records."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from remediator.core.chain import GENESIS, Head, check, sign
+from remediator.core.entries import Record
+from remediator.ports import IncidentRow, Snapshot
+from remediator.stores.memory import Disk, MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from remediator.ports import Store
+
+KEY = b"k" * 32
+
+
+class Place(Protocol):
+    """Where a journal lies. Each store from it is another process's hold on the same journal."""
+
+    def store(self) -> Store:
+        """A store on this place, not open yet."""
+        ...
+
+    async def spoil_newest_snapshot(self) -> None:
+        """Changes one byte of the newest snapshot's state; no store is open."""
+        ...
+
+
+class MemoryPlace:
+    """A disk in memory."""
+
+    def __init__(self) -> None:
+        self.disk = Disk()
+
+    def store(self) -> Store:
+        return MemoryStore(self.disk)
+
+    async def spoil_newest_snapshot(self) -> None:
+        newest = max(self.disk.snapshots)
+        snapshot, digest = self.disk.snapshots[newest]
+        spoilt = Snapshot(head=snapshot.head, state=b"?" + snapshot.state[1:])
+        self.disk.snapshots[newest] = (spoilt, digest)
+
+
+@dataclass
+class Scribe:
+    """Writes records that follow a head, properly signed."""
+
+    ids: count[int] = field(default_factory=count)
+
+    def records(
+        self, head: Head, number: int = 1, *, incident: str = "", kind: str = "pause.set", claims: tuple[str, ...] = ()
+    ) -> list[Record]:
+        """`number` records that follow `head`; the claims go to the first."""
+        made: list[Record] = []
+        for seq in range(head.seq + 1, head.seq + 1 + number):
+            name = f"id-{next(self.ids)}"
+            body = f'{{"id":"{name}"}}'.encode()
+            mac = sign(KEY, seq, made[-1].mac if made else head.mac, body)
+            made.append(
+                Record(
+                    seq=seq,
+                    id=name,
+                    at=1000.25 + seq,
+                    kind=kind,
+                    body=body,
+                    mac=mac,
+                    incident=incident,
+                    run=f"{incident}.1" if incident else "",
+                    rule="bounce" if incident else "",
+                    claims=() if made else claims,
+                )
+            )
+        return made
+
+    def row(self, incident: str, opened_at: float, *, status: str = "open", rule: str = "bounce") -> IncidentRow:
+        """A line of the action log."""
+        return IncidentRow(
+            incident=incident,
+            rule=rule,
+            target="domain=example.org",
+            status=status,
+            result="",
+            opened_at=opened_at,
+            changed_at=opened_at + 1,
+            sentence=f"{incident} is {status}",
+            labels={"domain": "example.org"},
+        )
+
+    def is_whole(self, records: Sequence[Record]) -> bool:
+        """Whether the records are an unbroken chain from the first entry on."""
+        heads = list(check(KEY, [(record.seq, record.body, record.mac) for record in records], Head(0, GENESIS)))
+        return len(heads) == len(records) and all(isinstance(head, Head) for head in heads)
+
+
+@pytest.fixture
+def scribe() -> Scribe:
+    return Scribe()
+
+
+@pytest.fixture(params=["memory"])
+def place(request: pytest.FixtureRequest) -> Place:
+    return MemoryPlace()
+
+
+@pytest.fixture
+async def store(place: Place) -> AsyncIterator[Store]:
+    """An open store on an empty place."""
+    async with AsyncExitStack() as stack:
+        opened = place.store()
+        await opened.open()
+        stack.push_async_callback(opened.close)
+        yield opened
