@@ -14,6 +14,16 @@ from remediator.core.chain import Head
 from remediator.core.entries import Record
 from remediator.core.outcomes import EffectClass, Found, Observation, Outcome, UndoOutcome
 from remediator.core.params import Json, Param
+from remediator.core.views import (
+    ExplanationView,
+    IncidentView,
+    LineView,
+    ReloadView,
+    RuleView,
+    StatusView,
+    StoryView,
+    UndoneView,
+)
 
 
 # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -256,4 +266,93 @@ class Catalogue(Protocol):
     @property
     def probes(self) -> Mapping[str, Probe]:
         """All probes by kind."""
+        ...
+
+
+# ── what the web floor needs of the engine ───────────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A notification that is durable: its place in the journal and how many alerts it carries."""
+
+    entry: int
+    alerts: int
+
+
+class Surface(Protocol):
+    """Everything that can be asked of a running service; what the web floor serves and nothing more.
+
+    Requests of people raise RefusedRequest with a sentence; a store that cannot commit raises StoreError.
+    `name` is the id of an incident or a run, or a prefix of an incident's id that fits only one.
+    """
+
+    async def accept(self, body: bytes, peer: str) -> Accepted:
+        """Accepts a notification, once it is durable; RefusedNotification for what is wrong for ever."""
+        ...
+
+    def ready(self) -> tuple[str, ...]:
+        """Why the service is not ready (rules not loaded, journal not writable); empty when it is."""
+        ...
+
+    def status(self) -> StatusView:
+        """The 3 a.m. screen."""
+        ...
+
+    def rules(self) -> Sequence[RuleView]:
+        """The rules in force."""
+        ...
+
+    async def incidents(self, wanted: IncidentFilter) -> Sequence[IncidentView]:
+        """Lines of the action log, newest first."""
+        ...
+
+    async def story(self, name: str) -> StoryView:
+        """One incident, line by line."""
+        ...
+
+    async def lines(self, after: int, limit: int) -> Sequence[LineView]:
+        """The journal after entry `after`, as lines."""
+        ...
+
+    async def changed(self, after: int, timeout: float) -> int:
+        """The head's sequence number, as soon as it is beyond `after` or `timeout` seconds have passed."""
+        ...
+
+    async def explain(self, labels: Mapping[str, str]) -> Sequence[ExplanationView]:
+        """What every rule would say to this alert now, the matching ones first, else the nearest miss."""
+        ...
+
+    async def approve(self, name: str, *, digest: str, by: str, reason: str) -> None:
+        """Says yes to exactly that plan."""
+        ...
+
+    async def reject(self, name: str, *, by: str, reason: str) -> None:
+        """Says no."""
+        ...
+
+    async def pause(self, *, scope: str, reason: str, by: str, seconds: float | None) -> None:
+        """Stops new effects."""
+        ...
+
+    async def resume(self, *, scope: str, by: str) -> None:
+        """Ends a pause."""
+        ...
+
+    async def undo(self, name: str, *, by: str, step: int | None) -> Sequence[UndoneView]:
+        """Takes back what an incident or run left behind."""
+        ...
+
+    async def decide(self, name: str, *, decision: str, by: str, reason: str) -> None:
+        """Ends the doubt about a parked run."""
+        ...
+
+    async def run(self, playbook: str, *, params: Mapping[str, str], by: str, reason: str) -> str:
+        """Runs a playbook by hand; gives the incident's id."""
+        ...
+
+    async def reload(self, *, by: str) -> ReloadView:
+        """Loads the rules again: all or nothing."""
+        ...
+
+    def metrics(self) -> bytes:
+        """The exposition text of /metrics."""
         ...

@@ -38,7 +38,7 @@ class Break:
     sentence: str
 
 
-def check(key: bytes, records: Iterable[tuple[int, bytes, bytes]], start: Head = Head()) -> Iterator[Head | Break]:  # noqa: B008
+def check(key: bytes, records: Iterable[tuple[int, bytes, bytes]], start: Head = Head()) -> Iterator[Head | Break]:
     """The head after each record (seq, body, mac) that follows `start`; ends with a Break at the first bad one."""
     head = start
     for seq, body, mac in records:

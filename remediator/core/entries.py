@@ -474,7 +474,8 @@ def claims_of(fact: AnyFact) -> tuple[str, ...]:
         case RunPlanned():
             return (f"run:{fact.run}",)
         case IncidentOpened():
-            return (f"incident:{fact.incident}", f"episode:{fact.rule}/{fact.episode}")
+            episode = (f"episode:{fact.rule}/{fact.episode}",) if fact.episode else ()
+            return (f"incident:{fact.incident}", *episode)
         case NotificationDisposed():
             return (f"disposed:{fact.notification}",)
         case RunEnded():

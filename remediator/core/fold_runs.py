@@ -133,7 +133,7 @@ def _grant(state: State, fact: e.RunStarted, moment: Moment) -> State:
 
 def _intent(state: State, fact: e.StepIntent, moment: Moment) -> State:
     run = _run(state, fact.run)
-    if run.started is None or run.status is RunStatus.NEEDS_PERSON and not fact.by:
+    if run.started is None or (run.status is RunStatus.NEEDS_PERSON and not fact.by):
         raise IllegalEntry(f"step {fact.step} of {fact.run} was ordered before the run was allowed")
     if run.intent is not None:
         raise IllegalEntry(f"step {fact.step} of {fact.run} was ordered while an attempt is in the air")

@@ -86,7 +86,7 @@ def check_scope(label: str, value: str) -> str:
 
 def _text(kind: ParamType, raw: Json) -> str:
     if not isinstance(raw, str):
-        raise ValueError(f"{raw!r} is not a {kind}: expected text")  # noqa: TRY004  (every fault of a value is a ValueError)
+        raise ValueError(f"{raw!r} is not a {kind}: expected text")
     if not raw:
         raise ValueError(f"empty: expected a {kind}")
     if len(raw) > MAX_TEXT:
@@ -150,7 +150,7 @@ def _parse_number(kind: ParamType, raw: Json) -> int | float:
     if isinstance(raw, bool) or not isinstance(raw, (int, float, str)):
         raise ValueError(f"{raw!r} is not a number")
     number = float(raw)
-    if number != number or abs(number) > 1e15:  # noqa: PLR0124  (NaN is the only value unequal to itself)
+    if number != number or abs(number) > 1e15:
         raise ValueError(f"{raw!r} is not a usable number")
     if kind is ParamType.INT:
         if number != int(number):
@@ -168,7 +168,7 @@ def _parse_list(kind: ParamType, raw: Json) -> Json:
 
 def _parse_object(raw: Json) -> Json:
     if not isinstance(raw, dict):
-        raise ValueError(f"{raw!r} is not an object")  # noqa: TRY004
+        raise ValueError(f"{raw!r} is not an object")
     return {_text(ParamType.TEXT, key): _leaf(value) for key, value in raw.items()}
 
 

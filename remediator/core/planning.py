@@ -25,7 +25,7 @@ from remediator.core.plans import (
 )
 from remediator.core.rendering import Scope, fill, fill_tree
 from remediator.core.rules import Condition, Limit, Mode, Rule, Ruleset, Rung, Step
-from remediator.core.state import EpisodeStatus, State
+from remediator.core.state import Episode, EpisodeStatus, State
 
 # Short and speakable: no vowels (no words), no letters that look like digits.
 _ALPHABET = "23456789bcdfghjkmnpqrstvwxz"
@@ -120,10 +120,9 @@ class _Draft:
         if self._episodes.get(name, known is not None and known.status is EpisodeStatus.OPEN):
             disposal = e.Disposal(disposition="duplicate", reason="this firing is already known")
             return e.AlertRead(identity=name, status=alert.status, starts_at=alert.starts_at, disposals=(disposal,))
-        if known is not None and known.ends_at is not None and known.status is EpisodeStatus.RESOLVED:
-            if alert.starts_at <= known.ends_at and name not in self._episodes:
-                disposal = e.Disposal(disposition="stale", reason="a late copy of a firing that is over")
-                return e.AlertRead(identity=name, status=alert.status, starts_at=alert.starts_at, disposals=(disposal,))
+        if name not in self._episodes and _is_late_copy(known, alert):
+            disposal = e.Disposal(disposition="stale", reason="a late copy of a firing that is over")
+            return e.AlertRead(identity=name, status=alert.status, starts_at=alert.starts_at, disposals=(disposal,))
         self._episodes[name] = True
         episode = f"{name}.{known.number + 1 if known else 1}"
         return e.AlertRead(
@@ -180,6 +179,13 @@ class _Draft:
         return e.Disposal(
             disposition="planned", rule=rule.name, reason=f"plan {planned.digest}, mode {mode.word}", incident=name
         )
+
+
+def _is_late_copy(known: Episode | None, alert: Alert) -> bool:
+    """Whether this firing began before an end that was already heard: the HA twin's late copy."""
+    if known is None or known.status is not EpisodeStatus.RESOLVED or known.ends_at is None:
+        return False
+    return alert.starts_at <= known.ends_at
 
 
 def nearest_miss(ruleset: Ruleset, labels: Mapping[str, str]) -> str:

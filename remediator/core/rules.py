@@ -109,7 +109,7 @@ class OnError(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One action. `undo_after` is seconds, or None when nothing lasting is left behind (or the author wrote `undo: never`)."""
+    """One action. `undo_after` in seconds; None when nothing lasting is left behind, or the author wrote `undo: never`."""
 
     name: str
     action: str

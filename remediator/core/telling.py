@@ -94,11 +94,6 @@ def _tell_people(fact: e.AnyFact) -> tuple[str, str] | None:
             return "approval", "nobody answered in time"
         case e.PersonDecided():
             return "person", f"{fact.by} decided {fact.decision}: {fact.reason}"
-        case e.PauseSet():
-            end = f" until {clock_time(fact.until)}" if fact.until is not None else ""
-            return "paused", f"{fact.scope} by {fact.by}{end}: {fact.reason}"
-        case e.PauseCleared():
-            return "resumed", f"{fact.scope} by {fact.by}"
         case e.Escalated():
             return "escalated", fact.reason
         case e.MessageIntent():
@@ -110,6 +105,10 @@ def _tell_people(fact: e.AnyFact) -> tuple[str, str] | None:
 
 
 def _tell_rest(fact: e.AnyFact) -> tuple[str, str] | None:
+    return _tell_intake(fact) or _tell_service(fact)
+
+
+def _tell_intake(fact: e.AnyFact) -> tuple[str, str] | None:
     match fact:
         case e.NotificationReceived():
             return "notification", f"{fact.alerts} alerts from {fact.peer or 'nowhere'}"
@@ -117,6 +116,12 @@ def _tell_rest(fact: e.AnyFact) -> tuple[str, str] | None:
             return "alerts", _disposed(fact)
         case e.EpisodeLapsed():
             return "lapsed", fact.reason
+        case _:
+            return None
+
+
+def _tell_service(fact: e.AnyFact) -> tuple[str, str] | None:
+    match fact:
         case e.ConfigLoaded():
             return "config", f"{len(fact.rules)} rules, digest {fact.digest}, mode {fact.mode}"
         case e.ConfigRefused():
@@ -127,6 +132,11 @@ def _tell_rest(fact: e.AnyFact) -> tuple[str, str] | None:
             return "service", f"stopped: {fact.reason}"
         case e.JournalOpened():
             return "journal", f"opened, store {fact.store_id}"
+        case e.PauseSet():
+            end = f" until {clock_time(fact.until)}" if fact.until is not None else ""
+            return "paused", f"{fact.scope} by {fact.by}{end}: {fact.reason}"
+        case e.PauseCleared():
+            return "resumed", f"{fact.scope} by {fact.by}"
         case e.Quarantined():
             return "quarantined", f"{fact.what}: {fact.reason}"
         case _:

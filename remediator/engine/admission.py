@@ -1,0 +1,163 @@
+"""Whether a run may begin: the guards, asked twice. First of the journal alone, which costs nothing; then, if that allows,
+with fresh evidence, inside the lane, so that the answer and what it allows are one append (G5, G6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from remediator.core import entries as e
+from remediator.core.facts import Evidence, ask_guards
+from remediator.core.outcomes import Look, Observation
+from remediator.core.plans import PlannedCondition, target_text
+from remediator.core.runs import ISSUE_WITHIN, AskGuards, next_effect
+from remediator.core.state import Moment, Run, RunStatus, State
+from remediator.core.verdicts import Answer, Decision
+from remediator.engine.effects import key_of
+from remediator.engine.parts import Parts
+
+# How soon a run that is held back without a known end looks again (s).
+LOOK_AGAIN = 15.0
+
+
+class Admission:
+    """Asks the guards for a run and records what they say."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def ask(self, run: Run) -> tuple[e.Entry, ...]:
+        """The entries of one round of asking: a decision and what it led to; empty if nothing changed."""
+        parts = self._parts
+        decision = ask_guards(parts.guards, parts.facts(parts.journal.state, run, parts.journal.moment()))
+        if decision.answer >= Answer.DEFER:
+            return await parts.journal.commit(lambda state, moment: self._held(state, moment, run.id))
+        evidence = await self.gather(run)
+        return await parts.journal.commit(lambda state, moment: self._admit(state, moment, run.id, evidence))
+
+    async def gather(self, run: Run) -> Evidence:
+        """What the world says now about this run's conditions and its alert."""
+        when, alert = None, None
+        if run.plan.when is not None:
+            when = await self._holds(run.plan.when)
+        require = tuple([await self._holds(condition) for condition in run.plan.require])
+        incident = self._parts.journal.state.incidents.get(run.incident)
+        if self._parts.alerts is not None and incident is not None and incident.episodes:
+            alert = await self._alert_state(incident.labels)
+        return Evidence(at=self._parts.clock.now(), when=when, require=require, alert=alert)
+
+    async def _holds(self, condition: PlannedCondition) -> Observation:
+        if self._parts.oracle is None:
+            return Observation(look=Look.UNKNOWN, sentence="no Prometheus is configured (prometheus.url)")
+        try:
+            async with asyncio.timeout(30.0):
+                return await self._parts.oracle.holds(condition.expr, hold=condition.hold, now=self._parts.clock.now())
+        except Exception as fault:  # noqa: BLE001  (a plug-in: no answer is not a yes)
+            return Observation(look=Look.UNKNOWN, sentence=f"{type(fault).__name__}: {fault}")
+
+    async def _alert_state(self, labels: dict[str, str]) -> Observation:
+        assert self._parts.alerts is not None
+        try:
+            async with asyncio.timeout(15.0):
+                return await self._parts.alerts.state(labels)
+        except Exception as fault:  # noqa: BLE001  (a plug-in: no answer is not a yes)
+            return Observation(look=Look.UNKNOWN, sentence=f"{type(fault).__name__}: {fault}")
+
+    # ── inside the lane ──────────────────────────────────────────────────────────────────────────────────────────────
+    def _still_asking(self, state: State, moment: Moment, name: str) -> Run | None:
+        run = state.runs.get(name)
+        if run is None or self._parts.stopping or not isinstance(next_effect(state, run, moment.at), AskGuards):
+            return None
+        return run
+
+    def _held(self, state: State, moment: Moment, name: str) -> Sequence[e.AnyFact]:
+        run = self._still_asking(state, moment, name)
+        if run is None:
+            return ()
+        decision = ask_guards(self._parts.guards, self._parts.facts(state, run, moment))
+        return self._record(state, moment, run, decision) if decision.answer >= Answer.DEFER else ()
+
+    def _admit(self, state: State, moment: Moment, name: str, evidence: Evidence) -> Sequence[e.AnyFact]:
+        run = self._still_asking(state, moment, name)
+        if run is None:
+            return ()
+        facts = replace(self._parts.facts(state, run, moment), evidence=evidence)
+        return self._record(state, moment, run, ask_guards(self._parts.guards, facts))
+
+    def _record(self, state: State, moment: Moment, run: Run, decision: Decision) -> Sequence[e.AnyFact]:
+        told = e.RunDecided(
+            incident=run.incident,
+            run=run.id,
+            answer=decision.answer.word,
+            verdicts=decision.verdicts,
+            until=decision.until if decision.answer is Answer.DEFER else None,
+        )
+        match decision.answer:
+            case Answer.ALLOW:
+                return [told, *start(run, moment)]
+            case Answer.ASK:
+                expires = moment.at + run.plan.approval_timeout
+                request = e.ApprovalRequested(incident=run.incident, run=run.id, digest=run.digest, expires=expires)
+                return [told, request]
+            case Answer.DEFER:
+                return self._defer(state, moment, run, told, decision)
+            case Answer.DENY:
+                why = decision.strictest
+                reason = f"{why.guard}: {why.sentence}"
+                return [
+                    told,
+                    e.RunEnded(incident=run.incident, run=run.id, result=RunStatus.DENIED.value, reason=reason),
+                ]
+
+    def _defer(
+        self, state: State, moment: Moment, run: Run, told: e.RunDecided, decision: Decision
+    ) -> Sequence[e.AnyFact]:
+        """A deferral is recorded when it says something new; asking again to hear the same is not worth an entry."""
+        words = tuple(f"{verdict.guard}={verdict.answer.word}" for verdict in decision.verdicts)
+        later = told.until is not None and (run.not_before is None or told.until > run.not_before + LOOK_AGAIN)
+        if words == run.decided and run.status is RunStatus.DEFERRED and not (later and told.until):
+            return ()
+        facts: list[e.AnyFact] = [told]
+        storm = next((v for v in decision.verdicts if v.guard == "blast_radius" and v.answer is Answer.DEFER), None)
+        if storm is not None and not run.dry and not self._escalated_lately(state, moment, run):
+            facts.append(e.Escalated(incident=run.incident, run=run.id, reason=f"{storm.guard}: {storm.sentence}"))
+        return facts
+
+    def _escalated_lately(self, state: State, moment: Moment, run: Run) -> bool:
+        last = state.escalated.get(run.plan.rule)
+        return last is not None and moment.at - last < run.plan.guards.blast_radius.window
+
+
+def start(run: Run, moment: Moment) -> list[e.AnyFact]:
+    """A run begins: its locks and budget, and the intent of its first step, in one append."""
+    plan = run.plan
+    started = e.RunStarted(
+        incident=run.incident,
+        run=run.id,
+        rule=plan.rule,
+        target=target_text(plan.target),
+        locks=plan.locks,
+        deadline=moment.at + plan.limit,
+        dry=run.dry,
+    )
+    return [started, order(run, 0, 1, moment)]
+
+
+def order(run: Run, place: int, attempt: int, moment: Moment, by: str = "") -> e.StepIntent:
+    """The intent of one attempt; a temporary effect gets its end here, before it exists (G10)."""
+    step = run.plan.steps[place]
+    return e.StepIntent(
+        incident=run.incident,
+        run=run.id,
+        step=place,
+        attempt=attempt,
+        action=step.action,
+        key=key_of(run.id, place),
+        issue_by=moment.at + ISSUE_WITHIN,
+        timeout=step.timeout,
+        undo_at=moment.at + step.undo_after if step.undo_after is not None else None,
+        dry=run.dry,
+        by=by,
+    )

@@ -1,0 +1,94 @@
+"""What the parts of the engine share: the journal, the clock, the plug-ins and the rules in force, as one value.
+
+`Config` is what a reload replaces, whole; everything else stays for the life of the service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from remediator.core.consequences import Routing
+from remediator.core.facts import Facts, Guard, stricter
+from remediator.core.planning import Fitting, Planner, planned_guards
+from remediator.core.rules import Mode, Ruleset
+from remediator.core.state import Moment, Run, State
+from remediator.engine.effects import Effects
+from remediator.engine.journal import Journal
+from remediator.ports import AlertSource, Clock, Oracle, Probe, Receiver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What a reload replaces: rules, mode, routing, limits."""
+
+    ruleset: Ruleset
+    mode: Mode
+    routing: Routing = Routing()
+    max_runs: int = 10
+    queue: int = 50_000  # notifications that may wait for a decision before intake answers 503
+    lapse_after: float = 28_800.0  # s without a word of a firing alert: twice Alertmanager's default repeat interval
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """The shared parts. `config` is replaced by a reload; `stopping` is set once."""
+
+    journal: Journal
+    clock: Clock
+    config: Config
+    guards: Sequence[Guard]
+    fittings: Mapping[str, Fitting]
+    effects: Mapping[bool, Effects]  # by whether the run is dry
+    probes: Mapping[str, Probe]
+    oracle: Oracle | None = None
+    alerts: AlertSource | None = None
+    receivers: Mapping[str, Receiver] = field(default_factory=dict)
+    stopping: bool = False
+    wakeups: dict[str, asyncio.Event] = field(default_factory=dict)
+
+    @property
+    def planner(self) -> Planner:
+        """What planning depends on, as it is now."""
+        return Planner(ruleset=self.config.ruleset, server_mode=self.config.mode, fittings=self.fittings)
+
+    def facts(self, state: State, run: Run, moment: Moment) -> Facts:
+        """What the guards are asked with, evidence apart."""
+        rule = self.config.ruleset.rule(run.plan.rule)
+        return Facts(
+            state=state,
+            run=run,
+            incident=state.incidents[run.incident],
+            moment=moment,
+            ruleset=self.config.ruleset,
+            server_mode=self.config.mode,
+            limits=stricter(run.plan.guards, planned_guards(rule) if rule is not None else None),
+            max_runs=self.config.max_runs,
+        )
+
+    def wakeup(self, name: str) -> asyncio.Event:
+        """The bell of a run or of a loop."""
+        return self.wakeups.setdefault(name, asyncio.Event())
+
+    def ring(self, name: str) -> None:
+        """Wakes whoever waits under this name."""
+        bell = self.wakeups.get(name)
+        if bell is not None:
+            bell.set()
+
+    async def rest(self, name: str, seconds: float) -> None:
+        """Waits until the bell rings or the time is over, whichever is first; takes the ring with it."""
+        bell = self.wakeup(name)
+        if not bell.is_set():
+            ringing = asyncio.ensure_future(bell.wait())
+            resting = asyncio.ensure_future(self.clock.sleep(max(0.0, seconds)))
+            try:
+                await asyncio.wait({ringing, resting}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (ringing, resting):
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await task
+        bell.clear()

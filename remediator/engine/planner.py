@@ -1,0 +1,97 @@
+"""The planner: every accepted notification gets its dispositions, in order, soon, and none can hold up the rest (G2, G13).
+
+It works in small portions and lets intake go first: an alert that is accepted and waits is safe, one that is refused may
+be lost for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Sequence
+
+from remediator.core import entries as e
+from remediator.core.alerts import AlertStatus, parse_notification
+from remediator.core.planning import dispose
+from remediator.core.state import Moment, Pending, State
+from remediator.engine.parts import Parts
+from remediator.errors import IllegalEntry, StoreError
+
+BELL = "planner"
+PORTION = 32
+# How long intake may keep the planner waiting (s); far below the 60 s that G2 allows.
+PATIENCE = 5.0
+
+
+class PlannerLoop:
+    """Disposes of what intake accepted."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._queue: deque[int] = deque(sorted(parts.journal.state.pending))
+
+    def note(self, entries: Sequence[e.Entry]) -> None:
+        """Takes up what was just accepted."""
+        fresh = [entry.seq for entry in entries if isinstance(entry.fact, e.NotificationReceived)]
+        if fresh:
+            self._queue.extend(fresh)
+            self._parts.ring(BELL)
+
+    async def watch(self) -> None:
+        """Disposes, for ever."""
+        while not self._parts.stopping:
+            pending = self._next()
+            if not pending:
+                await self._parts.rest(BELL, 3600.0)
+                continue
+            await self._let_intake_go_first(pending[0])
+            await self._portion(pending)
+
+    def _next(self) -> list[Pending]:
+        """The oldest that are still undecided."""
+        pending = self._parts.journal.state.pending
+        while self._queue and self._queue[0] not in pending:
+            self._queue.popleft()
+        first = list(itertools.islice(self._queue, PORTION))
+        return [pending[seq] for seq in first if seq in pending]
+
+    async def _let_intake_go_first(self, oldest: Pending) -> None:
+        while self._parts.journal.waiting and self._parts.clock.now() - oldest.at < PATIENCE:
+            await self._parts.clock.sleep(0.02)
+
+    async def _portion(self, pending: Sequence[Pending]) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for one in pending:
+                    group.create_task(self._settle(one))
+        except* StoreError:
+            await self._parts.clock.sleep(1.0)
+
+    async def _settle(self, pending: Pending) -> None:
+        journal = self._parts.journal
+        try:
+            await journal.commit(lambda state, moment: self._dispose(state, moment, pending))
+        except IllegalEntry as fault:
+            reason = str(fault)
+            await journal.commit(lambda state, _: quarantine(pending, reason) if pending.seq in state.pending else ())
+
+    def _dispose(self, state: State, moment: Moment, pending: Pending) -> Sequence[e.AnyFact]:
+        if pending.seq not in state.pending:
+            return ()
+        try:
+            notification = parse_notification(bytes(pending.fact.body))
+            facts = dispose(self._parts.planner, state, pending.seq, notification, moment.at)
+        except Exception as fault:  # noqa: BLE001  (poison must not wedge the rest: it is put aside, with its reason)
+            return quarantine(pending, f"{type(fault).__name__}: {fault}")
+        return facts
+
+
+def quarantine(pending: Pending, reason: str) -> list[e.AnyFact]:
+    """The facts that put a whole notification aside: every alert of it is disposed of as quarantined."""
+    disposal = e.Disposal(disposition="quarantined", reason=reason[:300])
+    alert = e.AlertRead(identity="", status=AlertStatus.FIRING, starts_at=0.0, disposals=(disposal,))
+    return [
+        e.NotificationDisposed(notification=pending.seq, alerts=(alert,) * pending.fact.alerts),
+        e.Quarantined(what=f"notification {pending.seq}", reason=reason[:300], notification=pending.seq),
+    ]

@@ -1,0 +1,54 @@
+"""Clocks that belong to no run: the end of a pause, and episodes of which nothing was heard for too long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from remediator.core import entries as e
+from remediator.core.state import EpisodeStatus, Moment, State
+from remediator.core.telling import length
+from remediator.engine.parts import Parts
+from remediator.errors import StoreError
+
+BELL = "timers"
+# Episodes are looked through this often (s); lapsing is a matter of hours.
+LOOK_EVERY = 60.0
+
+
+class Timers:
+    """Ends what ends by itself."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def watch(self) -> None:
+        """Watches, for ever."""
+        while not self._parts.stopping:
+            try:
+                if self._pauses_over(self._parts.journal.state, self._parts.journal.moment()):
+                    await self._parts.journal.commit(self._pauses_over)
+                if self._lapsed(self._parts.journal.state, self._parts.journal.moment()):
+                    await self._parts.journal.commit(self._lapsed)
+            except StoreError:
+                await self._parts.clock.sleep(1.0)
+            await self._parts.rest(BELL, self._until_next())
+
+    def _until_next(self) -> float:
+        now = self._parts.clock.now()
+        ends = [pause.until - now for pause in self._parts.journal.state.pauses.values() if pause.until is not None]
+        return min([LOOK_EVERY, *ends])
+
+    def _pauses_over(self, state: State, moment: Moment) -> Sequence[e.AnyFact]:
+        return [
+            e.PauseCleared(scope=pause.scope, by="clock")
+            for pause in state.pauses.values()
+            if pause.until is not None and pause.until <= moment.at
+        ]
+
+    def _lapsed(self, state: State, moment: Moment) -> Sequence[e.AnyFact]:
+        after = self._parts.config.lapse_after
+        return [
+            e.EpisodeLapsed(identity=episode.identity, reason=f"nothing was heard of it for {length(after)}")
+            for episode in state.episodes.values()
+            if episode.status is EpisodeStatus.OPEN and moment.at - episode.last_heard >= after
+        ]

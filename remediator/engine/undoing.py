@@ -1,0 +1,108 @@
+"""The undo clock: temporary means temporary (G10). Due times come from the journal, so a restart misses none.
+
+An undo compares before it touches; one that fails is tried again with growing rests until the target is back, and people
+are told after a while. Undos run while the service is paused: a pause stops new effects, not the end of old ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from remediator.core import entries as e
+from remediator.core.outcomes import UndoOutcome, UndoResult
+from remediator.core.state import Moment, RunStatus, State, Undo
+from remediator.engine.effects import token_of
+from remediator.engine.parts import Parts
+from remediator.errors import StoreError
+
+BELL = "undo"
+# Rests between tries of an undo that failed (s): doubling from the first to the last.
+FIRST_REST, LAST_REST = 5.0, 300.0
+# After this many tries in vain (some ten minutes) people are told.
+TELL_AFTER = 7
+AT_ONCE = 8
+
+
+class Undoing:
+    """Takes effects back, at expiry, in a rollback, or by hand."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._busy: set[str] = set()
+
+    async def watch(self) -> None:
+        """Takes back what is due, for ever."""
+        while not self._parts.stopping:
+            now = self._parts.clock.now()
+            waiting = [undo for undo in self._parts.journal.state.undos.values() if self._on_the_clock(undo)]
+            for undo in sorted(waiting, key=lambda one: one.at)[:AT_ONCE]:
+                if undo.at <= now:
+                    await self._quietly(undo.id)
+            now = self._parts.clock.now()
+            upcoming = [undo.at for undo in self._parts.journal.state.undos.values() if self._on_the_clock(undo)]
+            await self._parts.rest(BELL, min((at - now for at in upcoming), default=3600.0))
+
+    def _on_the_clock(self, undo: Undo) -> bool:
+        """Whether this clock is in charge; a run that rolls back takes back its own."""
+        run = self._parts.journal.state.runs.get(undo.run)
+        return run is None or (run.status is not RunStatus.ROLLING_BACK and run.intent is None)
+
+    async def _quietly(self, name: str) -> None:
+        try:
+            await self.take_back(name, cause="expiry")
+        except StoreError:
+            await self._parts.clock.sleep(1.0)
+
+    async def take_back(self, name: str, *, cause: str, by: str = "") -> UndoOutcome | None:
+        """Takes one effect back; None if there is nothing to be taken back, or somebody is at it."""
+        if name in self._busy:
+            return None
+        self._busy.add(name)
+        try:
+            return await self._take_back(name, cause, by)
+        finally:
+            self._busy.discard(name)
+
+    async def _take_back(self, name: str, cause: str, by: str) -> UndoOutcome | None:
+        entries = await self._parts.journal.commit(lambda state, _moment: _intend(state, name, cause, by))
+        if not entries:
+            return None
+        undo = self._parts.journal.state.undos[name]
+        outcome = await self._parts.effects[False].take_back(token_of(entries[0]), undo)
+        await self._parts.journal.commit(lambda state, moment: _conclude(state, moment, undo, outcome))
+        return outcome
+
+
+def _intend(state: State, name: str, cause: str, by: str) -> Sequence[e.AnyFact]:
+    undo = state.undos.get(name)
+    if undo is None:
+        return ()
+    run = state.runs.get(undo.run)
+    if run is not None and run.intent is not None and run.intent.step == undo.step:
+        return ()
+    return [
+        e.UndoIntent(incident=undo.incident, run=undo.run, step=undo.step, attempt=undo.tries + 1, cause=cause, by=by)
+    ]
+
+
+def _conclude(state: State, moment: Moment, undo: Undo, outcome: UndoOutcome) -> Sequence[e.AnyFact]:
+    if undo.id not in state.undos:
+        return ()
+    again = outcome.result in {UndoResult.FAILED, UndoResult.UNKNOWN}
+    rest = min(LAST_REST, FIRST_REST * 2 ** (undo.tries - 1))
+    facts: list[e.AnyFact] = [
+        e.UndoConcluded(
+            incident=undo.incident,
+            run=undo.run,
+            step=undo.step,
+            attempt=undo.tries,
+            outcome=outcome,
+            next_at=moment.at + rest if again else None,
+        )
+    ]
+    if again and undo.tries == TELL_AFTER:
+        reason = f"{undo.action} of {undo.id} cannot be taken back: {outcome.sentence}; it is tried again until it can"
+        facts.append(e.Escalated(incident=undo.incident, run=undo.run, reason=reason))
+    if outcome.result is UndoResult.FOREIGN:
+        facts.append(e.Escalated(incident=undo.incident, run=undo.run, reason=f"left alone: {outcome.sentence}"))
+    return facts
