@@ -313,8 +313,8 @@ class Surface(Protocol):
         """The journal after entry `after`, as lines."""
         ...
 
-    async def changed(self, after: int, timeout: float) -> int:
-        """The head's sequence number, as soon as it is beyond `after` or `timeout` seconds have passed."""
+    async def changed(self, after: int, seconds: float) -> int:
+        """The head's sequence number, as soon as it is beyond `after` or after `seconds`."""
         ...
 
     async def explain(self, labels: Mapping[str, str]) -> Sequence[ExplanationView]:

@@ -5,7 +5,7 @@ with fresh evidence, inside the lane, so that the answer and what it allows are 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from remediator.core import entries as e
@@ -44,8 +44,8 @@ class Admission:
             when = await self._holds(run.plan.when)
         require = tuple([await self._holds(condition) for condition in run.plan.require])
         incident = self._parts.journal.state.incidents.get(run.incident)
-        if self._parts.alerts is not None and incident is not None and incident.episodes:
-            alert = await self._alert_state(incident.labels)
+        if incident is not None and incident.episodes:
+            alert = await self.alert(incident.labels)
         return Evidence(at=self._parts.clock.now(), when=when, require=require, alert=alert)
 
     async def _holds(self, condition: PlannedCondition) -> Observation:
@@ -57,8 +57,10 @@ class Admission:
         except Exception as fault:  # noqa: BLE001  (a plug-in: no answer is not a yes)
             return Observation(look=Look.UNKNOWN, sentence=f"{type(fault).__name__}: {fault}")
 
-    async def _alert_state(self, labels: dict[str, str]) -> Observation:
-        assert self._parts.alerts is not None
+    async def alert(self, labels: Mapping[str, str]) -> Observation | None:
+        """What Alertmanager says now of the alert with these labels; None where there is none to ask."""
+        if self._parts.alerts is None:
+            return None
         try:
             async with asyncio.timeout(15.0):
                 return await self._parts.alerts.state(labels)

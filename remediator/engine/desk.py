@@ -97,7 +97,7 @@ class Desk:
         mine = [
             undo
             for undo in state.undos.values()
-            if (undo.run == name or undo.incident == name) and (step is None or undo.step == step)
+            if name in {undo.run, undo.incident} and (step is None or undo.step == step)
         ]
         if not mine:
             raise RefusedRequest(404, f"{name} left nothing behind that could be taken back")

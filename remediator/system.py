@@ -1,0 +1,56 @@
+"""The real clock, and what a process starts with: the only module that reads the time and draws random bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from pathlib import Path
+
+from remediator.errors import StoreRefused
+
+KEY_BYTES = 32
+
+
+class SystemClock:
+    """The clocks of this machine."""
+
+    def now(self) -> float:
+        """Wall clock, unix seconds."""
+        return time.time()  # noqa: TID251  (this is the Clock port)
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; never runs backwards."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits; cancellable."""
+        await asyncio.sleep(seconds)
+
+
+def new_boot() -> str:
+    """A name for this life of the process."""
+    return secrets.token_hex(6)
+
+
+def journal_key(path: Path, *, journal_exists: bool) -> bytes:
+    """The key that signs the journal, made on first use; StoreRefused where a journal has lost its key.
+
+    It lives outside the state directory with mode 0400: who can change the journal must not be able to sign it (G18).
+    """
+    if path.exists():
+        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+        if len(key) < KEY_BYTES:
+            raise StoreRefused(f"{path} holds no key of {KEY_BYTES} bytes in hex; restore it from where you keep it")
+        return key
+    if journal_exists:
+        raise StoreRefused(
+            f"there is a journal but its key {path} is missing; restore the key, or move the journal away"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    key = secrets.token_bytes(KEY_BYTES)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        file.write(key.hex() + "\n")
+    return key
