@@ -125,6 +125,9 @@ def test_looking_for_a_near_miss_never_scans_all_rules() -> None:
     assert labels.evaluations <= 2 * NEAREST_LOOKS_AT
     rare = CountedLabels({"alertname": "A7777", "severity": "warning"})
     assert index.nearest(rare) == Miss(7777, parse_matchers("severity=critical"))
+    both = RuleIndex(rules(*(f'instance="i{n}",severity="critical",up="1"' for n in range(10_000))))
+    alert = CountedLabels({"severity": "critical", "instance": "i7777", "up": "0"})
+    assert both.nearest(alert) == Miss(7777, parse_matchers('up="1"'))
     strange = CountedLabels({"alertname": "Z", "severity": "none"})
     assert index.nearest(strange) is None
     assert strange.evaluations == 0

@@ -40,6 +40,11 @@ def test_a_quoted_expression_matches_its_value_and_no_other(value: str, other: s
     assert (expression.fullmatch(other) is not None) is (other == value)
 
 
+@pytest.mark.parametrize("sign", list("\\.+*?()|[]{}^$"))
+def test_every_sign_with_a_meaning_in_expressions_loses_it(sign: str) -> None:
+    assert read_back(f'm{{l=~"{regex_quote(f"a{sign}b")}"}}') == f"a\\{sign}b"
+
+
 @given(VALUES)
 def test_nothing_unprintable_is_left(value: str) -> None:
     assert not any(sign < " " or "\x7f" <= sign <= "\x9f" or "\u202a" <= sign <= "\u202e" for sign in escape(value))
