@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+import sqlite3
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
@@ -13,9 +14,11 @@ from remediator.core.chain import GENESIS, Head, check, sign
 from remediator.core.entries import Record
 from remediator.ports import IncidentRow, Snapshot
 from remediator.stores.memory import Disk, MemoryStore
+from remediator.stores.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
 
     from remediator.ports import Store
 
@@ -48,6 +51,23 @@ class MemoryPlace:
         snapshot, digest = self.disk.snapshots[newest]
         spoilt = Snapshot(head=snapshot.head, state=b"?" + snapshot.state[1:])
         self.disk.snapshots[newest] = (spoilt, digest)
+
+
+class SqlitePlace:
+    """A file of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def store(self) -> Store:
+        return SqliteStore(self.path)
+
+    async def spoil_newest_snapshot(self) -> None:
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            connection.execute(
+                "UPDATE snapshot SET state = CAST('?' || substr(state, 2) AS BLOB) "
+                "WHERE seq = (SELECT max(seq) FROM snapshot)"
+            )
 
 
 @dataclass
@@ -106,9 +126,13 @@ def scribe() -> Scribe:
     return Scribe()
 
 
-@pytest.fixture(params=["memory"])
-def place(request: pytest.FixtureRequest) -> Place:
-    return MemoryPlace()
+@pytest.fixture(params=["memory", "sqlite"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    match request.param:
+        case "memory":
+            return MemoryPlace()
+        case _:
+            return SqlitePlace(tmp_path / "state" / "journal.db")
 
 
 @pytest.fixture

@@ -1,0 +1,184 @@
+"""The one connection that writes and checkpoints the SQLite file. Everything here runs on one thread (a `Lane`)."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from remediator.errors import Conflict, NotCommitted, StoreError, StoreFull, StoreRefused
+from remediator.ports import StoreInfo
+from remediator.stores import sqlite_schema as schema
+from remediator.stores.checks import claim_taken, head_after, id_taken, seal
+from remediator.stores.sqlite_place import Ballast, FileLock, check_file_system, prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from remediator.core.chain import Head
+    from remediator.core.entries import Record
+    from remediator.ports import IncidentRow, Snapshot
+
+_APPEND = "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_CLAIM = "INSERT INTO claim VALUES (?, ?)"
+_MOVE = "UPDATE head SET seq = ?, mac = ? WHERE seq = ? AND mac = ?"
+_ROW = """INSERT INTO p_incident VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (incident) DO UPDATE SET
+    rule = excluded.rule, target = excluded.target, status = excluded.status, result = excluded.result,
+    opened_at = excluded.opened_at, changed_at = excluded.changed_at, sentence = excluded.sentence,
+    labels = excluded.labels, dry = excluded.dry"""
+
+
+class Writer:
+    """Appends to one file. Every method blocks; call them all on one thread."""
+
+    def __init__(self, path: Path, mounts: Path) -> None:
+        self._path = path
+        self._mounts = mounts
+        self._lock = FileLock(path)
+        self._ballast = Ballast(path)
+        self._connection: sqlite3.Connection | None = None
+
+    def open(self) -> StoreInfo:
+        """Takes the lock, checks place, settings, file and head; StoreRefused or CorruptJournal if one is not right."""
+        try:
+            warnings = [*check_file_system(self._path.parent, self._mounts), *prepare(self._path)]
+            self._lock.take()
+            store_id, head = self._open_file()
+        except sqlite3.Error as fault:
+            self.close()
+            raise StoreRefused(f"{self._path} cannot be opened as a journal ({fault}); restore a copy") from fault
+        except OSError as fault:
+            self.close()
+            raise StoreRefused(
+                f"{self._path} cannot be opened for writing ({fault.strerror}); give the directory {self._path.parent} to "
+                "the user that runs this service"
+            ) from fault
+        except BaseException:
+            self.close()
+            raise
+        self._ballast.restore()
+        if not self._ballast.present:
+            warnings.append(f"there is no room to put space by beside {self._path} for a full disk; free some")
+        return StoreInfo(store_id=store_id, grade="strict", head=head, warnings=tuple(warnings))
+
+    def close(self) -> None:
+        """Closes the file, which empties its log into it, and gives the lock back; safe to call twice."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._lock.release()
+
+    def append(self, expect: Head, records: Sequence[Record], rows: Sequence[IncidentRow]) -> Head:
+        """As `Store.append`."""
+        head = head_after(expect, records)
+        entries = [(r.seq, r.id, r.at, r.kind, r.incident, r.run, r.rule, r.body, r.mac) for r in records]
+        claims = [(claim, record.seq) for record in records for claim in record.claims]
+        lines = [_line(row) for row in rows]
+
+        def work(connection: sqlite3.Connection) -> None:
+            if connection.execute(_MOVE, (head.seq, head.mac, expect.seq, expect.mac)).rowcount != 1:
+                raise Conflict(schema.head_of(connection).seq)
+            try:
+                connection.executemany(_APPEND, entries)
+                connection.executemany(_CLAIM, claims)
+            except sqlite3.IntegrityError as fault:
+                raise _refusal(connection, records, fault) from fault
+            connection.executemany(_ROW, lines)
+
+        self._write(work)
+        if not self._ballast.present:
+            self._ballast.restore()
+        return head
+
+    def save_snapshot(self, snapshot: Snapshot) -> None:
+        """Keeps this one and the newest other; errors as `append`."""
+        values = (snapshot.head.seq, snapshot.head.mac, snapshot.state, seal(snapshot))
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)", values)
+            connection.execute(
+                "DELETE FROM snapshot WHERE seq NOT IN (SELECT seq FROM snapshot ORDER BY seq DESC LIMIT 2)"
+            )
+
+        self._write(work)
+
+    def _open_file(self) -> tuple[str, Head]:
+        log = self._path.with_name(self._path.name + "-wal")
+        stopped_short = log.exists() and log.stat().st_size > 0  # a clean close leaves no log behind
+        connection = self._connected()
+        if stopped_short:
+            schema.check_file(connection, self._path)
+        if schema.is_empty(connection):
+            schema.create(connection)
+        return schema.store_id_of(connection, self._path), schema.check_head(connection)
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = schema.connect(self._path, schema.WRITER_SETTINGS)
+        return self._connection
+
+    def _write(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Does `work` in one transaction. Whatever fails before COMMIT is certainly taken back."""
+        connection = self._usable()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            work(connection)
+        except sqlite3.Error as fault:
+            self._take_back(connection)
+            raise self._noted(schema.before_commit(fault, self._path)) from fault
+        except BaseException:
+            self._take_back(connection)
+            raise
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error as fault:
+            self._take_back(connection)
+            raise self._noted(schema.during_commit(fault, self._path)) from fault
+
+    def _usable(self) -> sqlite3.Connection:
+        try:
+            return self._connected()
+        except sqlite3.Error as fault:
+            raise self._noted(schema.before_commit(fault, self._path)) from fault
+        except StoreRefused as fault:
+            raise NotCommitted(f"nothing was written: {fault}") from fault
+
+    def _take_back(self, connection: sqlite3.Connection) -> None:
+        """Leaves no transaction open: if a rollback does not do it, closing the connection does."""
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            connection.close()
+            self._connection = None
+
+    def _noted(self, error: StoreError) -> StoreError:
+        if isinstance(error, StoreFull):
+            self._ballast.drop()
+        return error
+
+
+def _line(row: IncidentRow) -> tuple[str | float, ...]:
+    labels = msgspec.json.encode(dict(row.labels)).decode()
+    return (
+        row.incident, row.rule, row.target, row.status, row.result, row.opened_at, row.changed_at, row.sentence, labels,
+        int(row.dry),
+    )  # fmt: skip
+
+
+def _refusal(
+    connection: sqlite3.Connection, records: Sequence[Record], fault: sqlite3.IntegrityError
+) -> NotCommitted | sqlite3.IntegrityError:
+    """Which id or claim is taken already. What this append put in before it failed is seen too, under its own number."""
+    for record in records:
+        row = connection.execute("SELECT seq FROM journal WHERE id = ?", (record.id,)).fetchone()
+        if row is not None and row[0] != record.seq:
+            return id_taken(record.id, row[0])
+    for record in records:
+        for claim in record.claims:
+            row = connection.execute("SELECT seq FROM claim WHERE name = ?", (claim,)).fetchone()
+            if row is not None and row[0] != record.seq:
+                return claim_taken(claim, row[0])
+    return fault
