@@ -7,11 +7,11 @@ that the run needs from rule and playbook, so a reload cannot change a run that 
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import msgspec
 
 from remediator.core.outcomes import EffectClass
-from remediator.core.params import Json
 from remediator.core.rules import OnError, OnFailure
 
 
@@ -46,7 +46,7 @@ class PlannedStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     name: str
     action: str
-    arguments: dict[str, Json]
+    arguments: dict[str, Any]  # JSON values; msgspec has no recursive types
     effect: EffectClass
     timeout: float
     attempts: int = 1
@@ -60,7 +60,7 @@ class PlannedCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """One part of the verification, ready to be asked."""
 
     probe: str
-    arguments: dict[str, Json]
+    arguments: dict[str, Any]
     hold: float
     within: float
     every: float
@@ -74,7 +74,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     playbook: str
     rung: int
     target: dict[str, str]
-    params: dict[str, Json]
+    params: dict[str, Any]
     when: PlannedCondition | None = None
     require: tuple[PlannedCondition, ...] = ()
     guards: PlannedGuards

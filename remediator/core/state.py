@@ -7,13 +7,13 @@ encoding. Only what is still open is kept: closed incidents live in the journal 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import immutables
 import msgspec
 
 from remediator.core.entries import NotificationReceived, StepIntent
 from remediator.core.outcomes import EffectClass, Outcome, Result
-from remediator.core.params import Json
 from remediator.core.plans import Plan, target_text
 
 
@@ -161,7 +161,7 @@ class Undo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     incident: str
     step: int
     action: str
-    arguments: dict[str, Json]
+    arguments: dict[str, Any]  # JSON values; msgspec has no recursive types
     key: str
     due_at: float
     receipt: dict[str, object] = {}

@@ -1,0 +1,31 @@
+"""The guards in force, in the order in which people read them. A new guard is one file and one line here."""
+
+from __future__ import annotations
+
+from remediator.core.facts import Guard
+from remediator.guards.blast_radius import BlastRadiusGuard
+from remediator.guards.concurrency import ConcurrencyGuard
+from remediator.guards.cooldown import CooldownGuard
+from remediator.guards.evidence import RequireGuard, StillFiringGuard, WhenGuard
+from remediator.guards.mode import ModeGuard
+from remediator.guards.pause import PauseGuard
+from remediator.guards.rate_limit import RateLimitGuard
+from remediator.guards.target_lock import TargetLockGuard
+from remediator.guards.time_intervals import TimeIntervalsGuard
+
+
+def all_guards() -> tuple[Guard, ...]:
+    """Every built-in guard."""
+    return (
+        ModeGuard(),
+        PauseGuard(),
+        StillFiringGuard(),
+        WhenGuard(),
+        RequireGuard(),
+        CooldownGuard(),
+        RateLimitGuard(),
+        ConcurrencyGuard(),
+        TargetLockGuard(),
+        BlastRadiusGuard(),
+        TimeIntervalsGuard(),
+    )
