@@ -24,7 +24,7 @@ from remediator.core.plans import (
     target_text,
 )
 from remediator.core.rendering import Scope, fill, fill_tree
-from remediator.core.rules import Condition, Limit, Mode, Rule, Ruleset, Rung, Step
+from remediator.core.rules import Check, Condition, Limit, Mode, Rule, Ruleset, Rung, Step
 from remediator.core.state import Episode, EpisodeStatus, State
 
 # Short and speakable: no vowels (no words), no letters that look like digits.
@@ -249,17 +249,7 @@ def make_plan(planner: Planner, rule: Rule, rung: int, labels: Mapping[str, str]
             guards=planned_guards(rule),
             locks=tuple(fill(lock, scope) for lock in rule.locks) or (target_text(target),),
             steps=tuple(_step(planner, step, scope) for step in playbook.steps),
-            verify=tuple(
-                PlannedCheck(
-                    probe=check.probe,
-                    arguments={name: fill_tree(tree, scope) for name, tree in check.arguments.items()},
-                    hold=check.hold,
-                    within=check.within,
-                    every=check.every,
-                    samples=check.samples,
-                )
-                for check in playbook.verify
-            ),
+            verify=tuple(_check(check, scope) for check in playbook.verify),
             on_failure=playbook.on_failure,
             limit=playbook.limit,
             give_up=rule.give_up,
@@ -283,6 +273,17 @@ def planned_guards(rule: Rule) -> PlannedGuards:
         concurrency=guards.concurrency,
         mute_time_intervals=guards.mute_time_intervals,
         active_time_intervals=guards.active_time_intervals,
+    )
+
+
+def _check(check: Check, scope: Scope) -> PlannedCheck:
+    return PlannedCheck(
+        probe=check.probe,
+        arguments={name: fill_tree(tree, scope) for name, tree in check.arguments.items()},
+        hold=check.hold,
+        within=check.within,
+        every=check.every,
+        samples=check.samples,
     )
 
 

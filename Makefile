@@ -1,0 +1,51 @@
+# One front door. Every target sets up what it needs; see scripts/setup for what that is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PY := .venv/bin/python
+DEMO ?= all
+
+.PHONY: help setup setup-e2e demo run check test unit e2e bench docs format clean
+
+help:  ## this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## a virtualenv with everything that development needs
+	@scripts/setup python
+
+setup-e2e: ## and the real servers for the last floor (Prometheus, Alertmanager)
+	@scripts/setup python servers
+
+demo: ## the story on real Prometheus and Alertmanager: make demo DEMO=all|dry-run|failure
+	@scripts/setup python servers
+	@$(PY) -m remediator demo --story $(DEMO)
+
+run: ## the service, in dry-run on this machine, with the shipped rules
+	@scripts/setup python
+	@$(PY) -m remediator serve --config.file remediator.yml
+
+check: ## format, lint, types, import contracts, docs: everything but the tests
+	@scripts/setup python
+	@scripts/check
+
+unit: ## the fast floors: no servers, no processes
+	@scripts/setup python
+	@$(PY) -m pytest -q -m "not e2e" -n 2
+
+test: ## the whole truth: check, every test, the demo
+	@scripts/setup python servers
+	@scripts/check
+	@scripts/test
+
+bench: ## throughput, latency, memory and matching, as ratios in one run
+	@scripts/setup python
+	@$(PY) scripts/bench.py
+
+docs: ## rebuild the generated reference pages
+	@scripts/setup python
+	@$(PY) scripts/reference.py --write
+
+format: ## format and fix what can be fixed
+	@$(PY) -m ruff format . && $(PY) -m ruff check --fix .
+
+clean: ## remove everything that was built
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist data remediator-demo
