@@ -39,6 +39,7 @@ class Intake:
             alerts = count_alerts(body)
         except ValueError as fault:
             raise RefusedNotification(400, str(fault)) from None
+        self._parts.last_accept = self._parts.clock.monotonic()
         fact = NotificationReceived(alerts=alerts, body=msgspec.Raw(body.strip()), peer=peer)
         try:
             async with asyncio.timeout(GIVE_UP):

@@ -47,6 +47,7 @@ class Parts:
     alerts: AlertSource | None = None
     receivers: Mapping[str, Receiver] = field(default_factory=dict)
     stopping: bool = False
+    last_accept: float = float("-inf")  # monotonic; lets the planner give way to intake
     wakeups: dict[str, asyncio.Event] = field(default_factory=dict)
 
     @property

@@ -20,8 +20,11 @@ from remediator.errors import IllegalEntry, StoreError
 
 BELL = "planner"
 PORTION = 32
-# How long intake may keep the planner waiting (s); far below the 60 s that G2 allows.
-PATIENCE = 5.0
+# While notifications keep coming, each within this time of the last (s), the planner lets intake go first …
+LULL = 0.05
+# … until the oldest has waited so long (s; G2 allows 60), or so many wait that memory matters more.
+PATIENCE = 10.0
+MANY = 10_000
 
 
 class PlannerLoop:
@@ -57,8 +60,11 @@ class PlannerLoop:
         return [pending[seq] for seq in first if seq in pending]
 
     async def _let_intake_go_first(self, oldest: Pending) -> None:
-        while self._parts.journal.waiting and self._parts.clock.now() - oldest.at < PATIENCE:
-            await self._parts.clock.sleep(0.02)
+        clock = self._parts.clock
+        while clock.monotonic() - self._parts.last_accept < LULL and len(self._queue) < MANY:
+            if clock.now() - oldest.at >= PATIENCE:
+                return
+            await clock.sleep(LULL)
 
     async def _portion(self, pending: Sequence[Pending]) -> None:
         try:
