@@ -27,6 +27,7 @@ from remediator.core.entries import (
     kind_of,
 )
 from remediator.core.fold import fold
+from remediator.core.snapshots import freeze, thaw
 from remediator.core.state import Incident, Moment, State
 from remediator.errors import (
     AppendUnknown,
@@ -36,7 +37,7 @@ from remediator.errors import (
     NotCommitted,
     StoreError,
 )
-from remediator.ports import Clock, IncidentRow, Store, StoreInfo
+from remediator.ports import Clock, IncidentRow, Snapshot, Store, StoreInfo
 
 Decider = Callable[[State, Moment], Sequence[AnyFact]]
 Entail = Callable[[State, State, AnyFact], Sequence[AnyFact]]
@@ -45,6 +46,8 @@ Listener = Callable[[Sequence[Entry], State, State], None]
 # How many deciders share one commit at most: bounds the time that one commit can take.
 BATCH = 256
 READ_CHUNK = 2000
+# How many entries a start has to fold at most, give or take (folding costs about 20 microseconds each).
+SNAPSHOT_EVERY = 20_000
 
 
 @dataclass(slots=True)
@@ -66,6 +69,7 @@ class Journal:
         self._replica = replica
         self._boot = boot
         self._count = 0
+        self._saved = 0
         self._wishes: asyncio.Queue[_Wish] = asyncio.Queue()
         self._listeners: list[Listener] = []
         self._entail: Entail = _entails_nothing
@@ -78,12 +82,31 @@ class Journal:
     async def open(self) -> StoreInfo:
         """Opens the store, checks the chain, folds the journal; CorruptJournal names the first bad entry."""
         info = await self._store.open()
+        await self._restore()
         await self._catch_up()
         if self.head.seq == 0:
             opened = JournalOpened(store_id=info.store_id)
             _facts, state = self._extend(self.state, self.moment(), [opened], {})
             await self._append([([opened], None)], state, {})
         return info
+
+    async def _restore(self) -> None:
+        """Begins from the newest snapshot that is ours and that the journal still runs through."""
+        snapshot = await self._store.load_snapshot()
+        if snapshot is None:
+            return
+        state = thaw(snapshot.state, self._key)
+        if state is not None and state.seq == snapshot.head.seq:
+            self.state, self.head = state, snapshot.head
+            self._saved = snapshot.head.seq
+
+    async def save(self) -> None:
+        """Keeps the present state as a snapshot; losing it costs only time."""
+        if self.head.seq == self._saved:
+            return
+        with contextlib.suppress(StoreError):
+            await self._store.save_snapshot(Snapshot(head=self.head, state=freeze(self.state, self._key)))
+            self._saved = self.head.seq
 
     async def _catch_up(self) -> None:
         while True:
@@ -142,6 +165,8 @@ class Journal:
                 while len(wishes) < BATCH and not self._wishes.empty():
                     wishes.append(self._wishes.get_nowait())
                 await self._serve(wishes)
+                if self.head.seq - self._saved >= SNAPSHOT_EVERY:
+                    await self.save()
         finally:
             while not self._wishes.empty():
                 wishes.append(self._wishes.get_nowait())
@@ -227,7 +252,7 @@ class Journal:
         except AppendUnknown:
             await self._settle_unknown(records)
         else:
-            self.state, self.head = after, head
+            self.state, self.head, self.last_error = after, head, ""
             self._publish(entries, before)
         _settle(batches, entries)
 
@@ -278,7 +303,8 @@ class Journal:
         self._publish(fresh, before)
 
     async def close(self) -> None:
-        """Closes the store."""
+        """Keeps a snapshot and closes the store."""
+        await self.save()
         await self._store.close()
 
 
