@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from typing import Any
 
 import msgspec
 
@@ -55,7 +56,9 @@ _decoder = msgspec.json.Decoder(_Frozen)
 
 def freeze(state: State, key: bytes) -> bytes:
     """The sealed bytes of `state`."""
-    plain = {name: _plain(getattr(state, name)) for name in state.__struct_fields__ if name != "open_by_key"}
+    plain: dict[str, Any] = {
+        name: _plain(getattr(state, name)) for name in state.__struct_fields__ if name != "open_by_key"
+    }
     frozen = _Frozen(shape=SHAPE, open_by_key=list(state.open_by_key.items()), **plain)
     payload = msgspec.json.encode(frozen)
     return hmac.digest(key, payload, hashlib.sha256) + payload
@@ -76,7 +79,9 @@ def thaw(sealed: bytes, key: bytes) -> State | None:
         return None
     if frozen.shape != SHAPE:
         return None
-    fields = {name: _mapped(getattr(frozen, name)) for name in State.__struct_fields__ if name != "open_by_key"}
+    fields: dict[str, Any] = {
+        name: _mapped(getattr(frozen, name)) for name in State.__struct_fields__ if name != "open_by_key"
+    }
     return State(open_by_key=StateMap(dict(frozen.open_by_key)), **fields)
 
 
