@@ -75,7 +75,6 @@ class Writer:
         head = head_after(expect, records)
         entries = [(r.seq, r.id, r.at, r.kind, r.incident, r.run, r.rule, r.body, r.mac) for r in records]
         claims = [(claim, record.seq) for record in records for claim in record.claims]
-        lines = [_line(row) for row in rows]
 
         def work(connection: sqlite3.Connection) -> None:
             if connection.execute(_MOVE, (head.seq, head.mac, expect.seq, expect.mac)).rowcount != 1:
@@ -85,7 +84,7 @@ class Writer:
                 connection.executemany(_CLAIM, claims)
             except sqlite3.IntegrityError as fault:
                 raise _refusal(connection, records, fault) from fault
-            connection.executemany(_ROW, lines)
+            connection.executemany(_ROW, [_line(row) for row in rows])
 
         self._write(work)
         if not self._ballast.present:
@@ -128,6 +127,9 @@ class Writer:
         except sqlite3.Error as fault:
             self._take_back(connection)
             raise self._noted(schema.before_commit(fault, self._path)) from fault
+        except UnicodeEncodeError as fault:
+            self._take_back(connection)
+            raise NotCommitted(f"the append was refused: a text in it is not Unicode ({fault})") from fault
         except BaseException:
             self._take_back(connection)
             raise

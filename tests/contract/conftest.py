@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -63,11 +63,56 @@ class SqlitePlace:
         return SqliteStore(self.path)
 
     async def spoil_newest_snapshot(self) -> None:
+        self.change(
+            "UPDATE snapshot SET state = CAST('?' || substr(state, 2) AS BLOB) WHERE seq = (SELECT max(seq) FROM snapshot)"
+        )
+
+    def beside(self, name: str) -> Path:
+        """Another file that belongs to this journal, such as `-wal`."""
+        return self.path.with_name(self.path.name + name)
+
+    def change(self, *statements: str) -> None:
+        """What another hand does to the file while nobody has it open."""
         with closing(sqlite3.connect(self.path)) as connection, connection:
-            connection.execute(
-                "UPDATE snapshot SET state = CAST('?' || substr(state, 2) AS BLOB) "
-                "WHERE seq = (SELECT max(seq) FROM snapshot)"
-            )
+            for statement in statements:
+                connection.execute(statement)
+
+    def overwrite_page_of(self, name: str) -> None:
+        """What a bad disk does to the root page of a table or index."""
+        with closing(sqlite3.connect(self.path)) as connection:
+            [page] = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
+            [size] = connection.execute("PRAGMA page_size").fetchone()
+        with self.path.open("r+b") as file:
+            file.seek((page - 1) * size)
+            file.write(b"\xff" * size)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[SqliteStore]:
+        """An open store on the file."""
+        store = SqliteStore(self.path)
+        await store.open()
+        try:
+            yield store
+        finally:
+            await store.close()
+
+    async def fill(self, scribe: Scribe, number: int = 3) -> list[Record]:
+        """A closed journal of so many records."""
+        records = scribe.records(Head(), number, incident="inc-a", claims=("run:inc-a.1",))
+        async with self.opened() as store:
+            await store.append(Head(), records, [scribe.row("inc-a", 1.0)])
+        return records
+
+    async def on_writer(self, store: SqliteStore, sql: str) -> list[tuple[Any, ...]]:
+        """What the writer's own connection answers."""
+        assert store._lanes is not None
+        connection = store._writer._connected()
+        return await store._lanes[0].run(lambda: connection.execute(sql).fetchall())
+
+    async def on_reader(self, store: SqliteStore, sql: str) -> list[tuple[Any, ...]]:
+        """What the reader's own connection answers."""
+        assert store._lanes is not None
+        return await store._lanes[1].run(lambda: store._reader._ask(sql, ()))
 
 
 @dataclass
@@ -133,6 +178,11 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
             return MemoryPlace()
         case _:
             return SqlitePlace(tmp_path / "state" / "journal.db")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> SqlitePlace:
+    return SqlitePlace(tmp_path / "state" / "journal.db")
 
 
 @pytest.fixture
