@@ -116,11 +116,12 @@ def parse_alert(raw: bytes | msgspec.Raw) -> Alert | Malformed:
     """One alert of a notification, or why it could not be read."""
     try:
         wire = _alerts.decode(raw)
-        check_labels(wire.labels)
+        labels = {name: value for name, value in wire.labels.items() if value}
+        check_labels(labels)
         ends_at = parse_time(wire.endsAt) if wire.endsAt else None
         return Alert(
             status=AlertStatus(wire.status),
-            labels={name: value for name, value in wire.labels.items() if value},
+            labels=labels,
             annotations=_tame(wire.annotations or {}),
             starts_at=parse_time(wire.startsAt) or 0.0,
             ends_at=ends_at if wire.status == "resolved" else None,

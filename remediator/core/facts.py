@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from remediator.core.outcomes import Observation
-from remediator.core.plans import PlannedGuards
+from remediator.core.plans import PlannedGuards, PlannedLimit
 from remediator.core.rules import Mode, Ruleset
 from remediator.core.state import Grant, Incident, Moment, Run, State
-from remediator.core.verdicts import Decision, Verdict, decide, deny
+from remediator.core.verdicts import Answer, Decision, Verdict, decide, deny
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Guard(Protocol):
     summary: str
 
     def check(self, facts: Facts) -> Verdict | None:
-        """The verdict, or None where this guard has nothing to look at (no such setting, or evidence not gathered yet)."""
+        """The verdict; None only while evidence is not gathered yet. With evidence at hand, saying nothing denies."""
         ...
 
 
@@ -65,22 +65,40 @@ def ask_guards(guards: Sequence[Guard], facts: Facts) -> Decision:
 
 def _ask(guard: Guard, facts: Facts) -> Verdict | None:
     try:
-        return guard.check(facts)
+        verdict: object = guard.check(facts)
     except Exception as fault:  # noqa: BLE001  (a guard is a plug-in: whatever breaks in it denies)
         return deny(
             guard.name, f"the guard itself broke ({type(fault).__name__}: {fault}); a broken guard never allows"
         )
+    if verdict is None and facts.evidence is None:
+        return None
+    if isinstance(verdict, Verdict) and isinstance(verdict.answer, Answer):
+        return verdict
+    return deny(guard.name, f"the guard gave no verdict but {verdict!r}; a broken guard never allows")
 
 
 def stricter(planned: PlannedGuards, loaded: PlannedGuards | None) -> PlannedGuards:
-    """Tightening acts at once on runs already planned, loosening on new ones only (G19)."""
+    """Tightening acts at once on runs already planned, loosening on new ones only (G19).
+
+    Of two limits neither of which implies the other, one is made that implies both: the smaller count in the longer window.
+    """
     if loaded is None:
         return planned
     return PlannedGuards(
         cooldown=max(planned.cooldown, loaded.cooldown),
-        rate_limit=min(planned.rate_limit, loaded.rate_limit, key=lambda limit: limit.count / limit.window),
-        blast_radius=min(planned.blast_radius, loaded.blast_radius, key=lambda limit: limit.count / limit.window),
+        rate_limit=_stricter(planned.rate_limit, loaded.rate_limit),
+        blast_radius=_stricter(planned.blast_radius, loaded.blast_radius),
         concurrency=min(planned.concurrency, loaded.concurrency),
         mute_time_intervals=tuple(dict.fromkeys((*planned.mute_time_intervals, *loaded.mute_time_intervals))),
-        active_time_intervals=loaded.active_time_intervals or planned.active_time_intervals,
+        active_time_intervals=_both_active(planned.active_time_intervals, loaded.active_time_intervals),
     )
+
+
+def _stricter(planned: PlannedLimit, loaded: PlannedLimit) -> PlannedLimit:
+    return PlannedLimit(min(planned.count, loaded.count), max(planned.window, loaded.window))
+
+
+def _both_active(planned: tuple[str, ...], loaded: tuple[str, ...]) -> tuple[str, ...]:
+    """Times that both allow; where the two have no name in common, those of the rule as it stands now."""
+    common = tuple(name for name in loaded if name in planned)
+    return common or loaded or planned

@@ -91,7 +91,8 @@ def _alert_read(state: State, alert: e.AlertRead, at: float) -> State:
     episode = state.episodes.get(alert.identity)
     if alert.status == "firing":
         return _firing(state, episode, alert, at)
-    if episode is None or episode.status is not EpisodeStatus.OPEN:
+    ends = any(disposal.disposition == "resolved" for disposal in alert.disposals)
+    if episode is None or episode.status is not EpisodeStatus.OPEN or not ends:
         return state
     return _resolve(state, episode, alert.ends_at if alert.ends_at is not None else at, at)
 

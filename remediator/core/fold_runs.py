@@ -1,8 +1,10 @@
 """How entries about runs and undos change the state: the second half of `fold`.
 
 The rules of the record that are enforced here, because breaking one would make the journal lie:
-a run is planned once; an effect needs a started run and no attempt in the air; an attempt has one outcome; locks are
-taken all or none and held until the run's last word; an effect's undo is registered by its intent.
+a run is planned once and starts only from waiting; an effect needs a started run, no attempt in the air and no other
+step in doubt; a `once` step is ordered again only by a person; an attempt has one outcome; locks are taken all or none
+and held until the run's last word; an effect's undo is registered by its intent and stays until nothing is left to be
+taken back; a run in doubt has no last word, and without a recovery that was seen none is `succeeded`.
 """
 
 from __future__ import annotations
@@ -12,14 +14,17 @@ from collections.abc import Callable
 import msgspec
 
 from remediator.core import entries as e
-from remediator.core.outcomes import Result, UndoResult
-from remediator.core.state import Grant, Moment, Run, RunStatus, State, Undo
+from remediator.core.outcomes import EffectClass, Result, UndoResult
+from remediator.core.state import WORKING, Grant, Moment, Run, RunStatus, State, Undo
+from remediator.core.verification import RECOVERED
 from remediator.errors import IllegalEntry
 
 replace = msgspec.structs.replace
 
 # Windows are remembered a little longer than they are enforced (1.01 W + 1 s, reliability.md G5).
 MEMORY_FACTOR = 1.05
+_LAST_WORDS = frozenset(status.value for status in RunStatus if status.final)
+_HELD_BACK = frozenset({RunStatus.PLANNED, RunStatus.DEFERRED})
 
 
 def fold_run(state: State, fact: e.Fact, moment: Moment) -> State:
@@ -37,17 +42,19 @@ def _run(state: State, name: str) -> Run:
     return run
 
 
-def _put(state: State, run: Run, *, status: str = "", at: float | None = None) -> State:
+def _run_at(state: State, name: str, allowed: frozenset[RunStatus], what: str) -> Run:
+    run = _run(state, name)
+    if run.status not in allowed or run.intent is not None:
+        raise IllegalEntry(f"{what} does not fit run {name}, which is {run.status.value}")
+    return run
+
+
+def _put(state: State, run: Run, *, at: float) -> State:
     state = replace(state, runs=state.runs.set(run.id, run))
     incident = state.incidents.get(run.incident)
     if incident is None:
         return state
-    changed = replace(
-        incident,
-        status=status or run.status.value,
-        sentence=run.reason or incident.sentence,
-        changed_at=at if at is not None else incident.changed_at,
-    )
+    changed = replace(incident, status=run.status.value, sentence=run.reason or incident.sentence, changed_at=at)
     return replace(state, incidents=state.incidents.set(incident.id, changed))
 
 
@@ -66,6 +73,7 @@ def _planned(state: State, fact: e.RunPlanned, moment: Moment) -> State:
         mode=fact.mode,
         planned=moment,
         results=(None,) * len(fact.plan.steps),
+        undo_tries=(0,) * len(fact.plan.steps),
     )
     grown = replace(incident, runs=(*incident.runs, run.id), dry=fact.dry)
     state = replace(state, incidents=state.incidents.set(incident.id, grown))
@@ -73,7 +81,7 @@ def _planned(state: State, fact: e.RunPlanned, moment: Moment) -> State:
 
 
 def _decided(state: State, fact: e.RunDecided, moment: Moment) -> State:
-    run = _run(state, fact.run)
+    run = _run_at(state, fact.run, _HELD_BACK, "a decision")
     strictest = max(fact.verdicts, key=lambda verdict: verdict.answer, default=None)
     changed = replace(
         run,
@@ -86,8 +94,9 @@ def _decided(state: State, fact: e.RunDecided, moment: Moment) -> State:
 
 
 def _approval_requested(state: State, fact: e.ApprovalRequested, moment: Moment) -> State:
-    run = replace(_run(state, fact.run), status=RunStatus.AWAITING_APPROVAL, approval_expires=fact.expires)
-    return _put(state, run, at=moment.at)
+    run = _run_at(state, fact.run, _HELD_BACK, "a request for approval")
+    asking = replace(run, status=RunStatus.AWAITING_APPROVAL, approval_expires=fact.expires)
+    return _put(state, asking, at=moment.at)
 
 
 def _approval_given(state: State, fact: e.ApprovalGiven, moment: Moment) -> State:
@@ -99,14 +108,12 @@ def _approval_given(state: State, fact: e.ApprovalGiven, moment: Moment) -> Stat
 
 
 def _approval_over(state: State, fact: e.ApprovalRefused | e.ApprovalExpired, moment: Moment) -> State:
-    run = _run(state, fact.run)
+    run = _run_at(state, fact.run, frozenset({RunStatus.AWAITING_APPROVAL}), "an answer to a request for approval")
     return _put(state, replace(run, approval_expires=None, status=RunStatus.PLANNED), at=moment.at)
 
 
 def _started(state: State, fact: e.RunStarted, moment: Moment) -> State:
-    run = _run(state, fact.run)
-    if run.started is not None:
-        raise IllegalEntry(f"run {fact.run} was started twice")
+    run = _run_at(state, fact.run, frozenset({RunStatus.PLANNED}), "a start")
     held = [lock for lock in fact.locks if lock in state.locks]
     if held and not fact.dry:
         raise IllegalEntry(f"'{held[0]}' is held by {state.locks[held[0]]}")
@@ -132,26 +139,33 @@ def _grant(state: State, fact: e.RunStarted, moment: Moment) -> State:
 
 
 def _intent(state: State, fact: e.StepIntent, moment: Moment) -> State:
-    run = _run(state, fact.run)
-    if run.started is None or (run.status is RunStatus.NEEDS_PERSON and not fact.by):
-        raise IllegalEntry(f"step {fact.step} of {fact.run} was ordered before the run was allowed")
-    if run.intent is not None:
-        raise IllegalEntry(f"step {fact.step} of {fact.run} was ordered while an attempt is in the air")
-    if not 0 <= fact.step < len(run.plan.steps):
-        raise IllegalEntry(f"{fact.run} has no step {fact.step}")
+    run = _run_at(state, fact.run, frozenset({RunStatus.RUNNING}), f"the order of step {fact.step}")
+    _check_order(run, fact)
     changed = replace(
         run,
-        status=RunStatus.RUNNING,
         step=fact.step,
         attempt=fact.attempt,
         intent=fact,
         outcome=None,
         ordered="",
-        doubt=False,
+        earlier_doubt=run.doubt,
     )
     state = _put(state, changed, at=moment.at)
-    if fact.undo_at is None or fact.dry:
-        return state
+    return state if fact.undo_at is None or fact.dry else _register_undo(state, changed, fact, fact.undo_at)
+
+
+def _check_order(run: Run, fact: e.StepIntent) -> None:
+    if not 0 <= fact.step < len(run.plan.steps):
+        raise IllegalEntry(f"{fact.run} has no step {fact.step}")
+    again = fact.step == run.step
+    if run.doubt and not again:
+        raise IllegalEntry(f"step {fact.step} of {fact.run} was ordered while step {run.step} is in doubt")
+    if again and not fact.by and run.plan.steps[fact.step].effect is EffectClass.ONCE:
+        raise IllegalEntry(f"step {fact.step} of {fact.run} is never ordered twice without a person's word")
+
+
+def _register_undo(state: State, run: Run, fact: e.StepIntent, due_at: float) -> State:
+    """An attempt after another renews the end of the effect; its tries go on counting, so that no name is used twice."""
     step = run.plan.steps[fact.step]
     undo = Undo(
         run=run.id,
@@ -160,31 +174,40 @@ def _intent(state: State, fact: e.StepIntent, moment: Moment) -> State:
         action=step.action,
         arguments=step.arguments,
         key=fact.key,
-        due_at=fact.undo_at,
+        due_at=due_at,
+        tries=run.undo_tries[fact.step],
     )
     return replace(state, undos=state.undos.set(undo.id, undo))
 
 
 def _outcome(state: State, fact: e.StepOutcome, moment: Moment) -> State:
     run = _run(state, fact.run)
-    final = run.intent is None and not run.doubt
-    if final or (run.step, run.attempt) != (fact.step, fact.attempt):
+    if not admits_outcome(run, fact):
         raise IllegalEntry(f"attempt {fact.attempt} of step {fact.step} of {fact.run} already has its outcome")
     result = fact.outcome.result
+    unsettled = result is Result.UNKNOWN and run.plan.steps[fact.step].effect is not EffectClass.READ
+    doubt = unsettled or (run.earlier_doubt and result is not Result.OK)
     results = (*run.results[: fact.step], result, *run.results[fact.step + 1 :])
     changed = replace(
         run,
         intent=None,
         outcome=fact.outcome,
         outcome_at=moment.at,
-        doubt=result is Result.UNKNOWN,
+        doubt=doubt,
         results=results,
         reason=fact.outcome.sentence,
     )
-    return _settle_undo(_put(state, changed, at=moment.at), fact)
+    return _settle_undo(_put(state, changed, at=moment.at), fact, doubt=doubt)
 
 
-def _settle_undo(state: State, fact: e.StepOutcome) -> State:
+def admits_outcome(run: Run, fact: e.StepOutcome) -> bool:
+    """Whether this outcome can still be recorded: its attempt is in the air, was unknown so far, or the target told."""
+    if (run.step, run.attempt) != (fact.step, fact.attempt):
+        return False
+    return run.intent is not None or (run.doubt and (fact.reconciled or run.results[run.step] is Result.UNKNOWN))
+
+
+def _settle_undo(state: State, fact: e.StepOutcome, *, doubt: bool) -> State:
     """An undo stays where the effect happened or may have; it goes where it certainly did not."""
     name = f"{fact.run}/{fact.step}"
     undo = state.undos.get(name)
@@ -197,48 +220,63 @@ def _settle_undo(state: State, fact: e.StepOutcome) -> State:
         case Result.UNKNOWN:
             return state
         case _:
-            return state if undo.certain else replace(state, undos=state.undos.delete(name))
+            return state if doubt else replace(state, undos=state.undos.delete(name))
 
 
 def _verify_started(state: State, fact: e.VerifyStarted, moment: Moment) -> State:
-    run = replace(_run(state, fact.run), status=RunStatus.VERIFYING, verify_after=fact.after)
-    return _put(state, run, at=moment.at)
+    run = _run_at(state, fact.run, frozenset({RunStatus.RUNNING}), "a verification")
+    return _put(state, replace(_settled(run), status=RunStatus.VERIFYING, verify_after=fact.after), at=moment.at)
 
 
 def _verify_concluded(state: State, fact: e.VerifyConcluded, moment: Moment) -> State:
-    run = replace(_run(state, fact.run), verdict=fact.verdict, reason=fact.sentence)
-    return _put(state, run, at=moment.at)
+    run = _run_at(state, fact.run, frozenset({RunStatus.VERIFYING}), "the end of a verification")
+    if run.verdict:
+        raise IllegalEntry(f"the verification of {fact.run} has already ended: {run.verdict}")
+    return _put(state, replace(run, verdict=fact.verdict, reason=fact.sentence), at=moment.at)
 
 
 def _rollback(state: State, fact: e.RollbackStarted, moment: Moment) -> State:
-    run = replace(_run(state, fact.run), status=RunStatus.ROLLING_BACK, reason=fact.reason, doubt=False)
-    return _put(state, run, at=moment.at)
+    run = _run_at(state, fact.run, WORKING | {RunStatus.NEEDS_PERSON}, "a rollback")
+    return _put(state, replace(_settled(run), status=RunStatus.ROLLING_BACK, reason=fact.reason), at=moment.at)
 
 
 def _parked(state: State, fact: e.RunParked, moment: Moment) -> State:
-    run = replace(_run(state, fact.run), status=RunStatus.NEEDS_PERSON, reason=fact.reason)
-    return _put(state, run, at=moment.at)
+    run = _run_at(state, fact.run, WORKING, "a call for a person")
+    return _put(state, replace(run, status=RunStatus.NEEDS_PERSON, reason=fact.reason), at=moment.at)
+
+
+def _settled(run: Run) -> Run:
+    if run.doubt:
+        raise IllegalEntry(
+            f"step {run.step} of {run.id} is in doubt: it is settled first, by the target or by a person"
+        )
+    return run
 
 
 def _person(state: State, fact: e.PersonDecided, moment: Moment) -> State:
-    run = _run(state, fact.run)
-    if run.status is not RunStatus.NEEDS_PERSON:
-        raise IllegalEntry(f"{fact.run} does not wait for a person")
+    """A person's word settles the doubt, or orders another attempt; the time limit then begins anew."""
+    run = _run_at(state, fact.run, frozenset({RunStatus.NEEDS_PERSON}), "a person's decision")
     match fact.decision:
         case "mark_done":
             results = (*run.results[: run.step], Result.OK, *run.results[run.step + 1 :])
-            done = replace(run, status=RunStatus.RUNNING, doubt=False, results=results)
-            return _put(state, done, at=moment.at)
+            resumed = replace(run, status=RunStatus.RUNNING, doubt=False, earlier_doubt=False, results=results)
         case "continue":
-            return _put(state, replace(run, status=RunStatus.RUNNING, ordered=fact.by), at=moment.at)
+            resumed = replace(run, status=RunStatus.RUNNING, ordered=fact.by)
+        case "rollback" | "abort":
+            return _put(state, replace(run, doubt=False, earlier_doubt=False), at=moment.at)
         case _:
-            return _put(state, replace(run, doubt=False), at=moment.at)
+            raise IllegalEntry(f"'{fact.decision}' is not something that a person can decide on a run")
+    return _put(state, replace(resumed, deadline=moment.at + run.plan.limit), at=moment.at)
 
 
 def _ended(state: State, fact: e.RunEnded, moment: Moment) -> State:
-    run = _run(state, fact.run)
+    run = _settled(_run(state, fact.run))
     if run.intent is not None:
         raise IllegalEntry(f"{fact.run} cannot end while an attempt is in the air")
+    if fact.result not in _LAST_WORDS:
+        raise IllegalEntry(f"'{fact.result}' is no last word of a run")
+    if fact.result == RunStatus.SUCCEEDED and (run.verdict != RECOVERED or run.dry):
+        raise IllegalEntry(f"{fact.run} cannot have succeeded: no recovery was seen")
     locks = state.locks
     for lock in run.plan.locks:
         if locks.get(lock) == run.id:
@@ -258,6 +296,10 @@ def _undo_intent(state: State, fact: e.UndoIntent, _moment: Moment) -> State:
     undo = state.undos.get(name)
     if undo is None:
         raise IllegalEntry(f"nothing is left of {name} to be taken back")
+    run = state.runs.get(fact.run)
+    if run is not None:
+        tries = (*run.undo_tries[: fact.step], fact.attempt, *run.undo_tries[fact.step + 1 :])
+        state = replace(state, runs=state.runs.set(run.id, replace(run, undo_tries=tries)))
     return replace(state, undos=state.undos.set(name, replace(undo, tries=fact.attempt, cause=fact.cause)))
 
 
@@ -266,7 +308,9 @@ def _undo_concluded(state: State, fact: e.UndoConcluded, _moment: Moment) -> Sta
     undo = state.undos.get(name)
     if undo is None:
         raise IllegalEntry(f"nothing is left of {name} to be taken back")
-    if fact.outcome.result in {UndoResult.FAILED, UndoResult.UNKNOWN} and fact.next_at is not None:
+    if fact.outcome.result in {UndoResult.FAILED, UndoResult.UNKNOWN}:
+        if fact.next_at is None:
+            raise IllegalEntry(f"{name} was not taken back, and nothing says when that is tried again")
         return replace(state, undos=state.undos.set(name, replace(undo, next_at=fact.next_at)))
     return replace(state, undos=state.undos.delete(name))
 

@@ -2,7 +2,9 @@
 
 Label values come from outside. Every parameter of a playbook and every argument of an action has one of these types; a
 value that is empty, missing or malformed is refused before the first step (reliability.md G23). No type admits a leading
-`-` (it would be read as an option), a control character, or a lone surrogate.
+`-` (it would be read as an option; an item of an `argv` may have one only where its author wrote it, see `planning`), a
+control character other than a tab in free text, a sign that turns the direction of text, or a lone surrogate. All types
+but free text are printable ASCII, so that no value looks like another.
 """
 
 from __future__ import annotations
@@ -18,12 +20,16 @@ from remediator.core.durations import parse_duration
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 MAX_TEXT = 4096
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@\[\]/+-]{0,252}")
+LARGEST = 1e15
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:\[\]/+-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
+_QUEUE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@/+-]{0,252}")
+_NUMBER = re.compile(r"-?[0-9]{1,16}(?:\.[0-9]{1,16})?")
+_PRINTABLE = re.compile(r"[!-~]+")
 _DOMAIN = re.compile(
     r"(?=.{1,253}\Z)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*"
 )
 _RATE = re.compile(r"[1-9][0-9]{0,8}/(?:s|sec|m|min|h|hr|d|day)")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 WILDCARDS = frozenset({"*", ".*", ".+", "all", "everything", "any", "%"})
 
 
@@ -70,16 +76,14 @@ def parse_value(kind: ParamType, raw: Json) -> Json:
         case ParamType.INT | ParamType.NUMBER:
             return _parse_number(kind, raw)
         case ParamType.DURATION:
-            return (
-                raw if isinstance(raw, (int, float)) and not isinstance(raw, bool) else parse_duration(_text(kind, raw))
-            )
+            return _parse_seconds(raw)
         case _:
             return _parse_text(kind, _text(kind, raw))
 
 
 def check_scope(label: str, value: str) -> str:
     """`value`, unless it is empty or means "everything": an empty set is never all of it (peers.md F1)."""
-    if not value.strip() or value.strip().casefold() in WILDCARDS:
+    if not any(sign.isalnum() for sign in value) or value.strip().casefold() in WILDCARDS:
         raise ValueError(f"{label} is {value!r}: an empty value or a wildcard is never taken as everything; name one")
     return value
 
@@ -97,21 +101,23 @@ def _text(kind: ParamType, raw: Json) -> str:
 
 
 def _parse_text(kind: ParamType, text: str) -> str:
-    if kind is ParamType.TEXT:
-        return text
     if text.startswith("-"):
         raise ValueError(f"{text!r} starts with '-': it could be read as an option")
+    if kind is ParamType.TEXT:
+        return text
+    if not _PRINTABLE.fullmatch(text):
+        raise ValueError(f"{text!r} has a blank or a sign that is not ASCII: expected a {kind}")
     match kind:
         case ParamType.NAME:
-            return _full(_NAME, text, "a name such as mta1.example:8000")
+            return _no_way_up(_full(_NAME, text, "a name such as mta1.example:8000"))
         case ParamType.DOMAIN:
             return _full(_DOMAIN, text, "a domain such as example.com").lower()
         case ParamType.QUEUE:
-            return _full(_NAME, text, "a queue such as campaign:tenant@example.com")
+            return _no_way_up(_full(_QUEUE, text, "a queue such as campaign:tenant@example.com"))
         case ParamType.RATE:
             return _full(_RATE, text, "a rate such as 100/h")
         case ParamType.IP:
-            return str(ipaddress.ip_address(text))
+            return _parse_ip(text)
         case ParamType.URL:
             return _parse_url(text)
         case _:
@@ -124,34 +130,58 @@ def _full(pattern: re.Pattern[str], text: str, expected: str) -> str:
     return text
 
 
+def _no_way_up(text: str) -> str:
+    if "//" in text or any(part in {".", ".."} for part in text.split("/")):
+        raise ValueError(f"{text!r} has an empty, '.' or '..' part: it could be read as another place")
+    return text
+
+
+def _parse_ip(text: str) -> str:
+    if "%" in text:
+        raise ValueError(f"{text!r} has a zone: expected an address such as 192.0.2.1 or 2001:db8::1")
+    return str(ipaddress.ip_address(text))
+
+
 def _parse_url(text: str) -> str:
     parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
+    port = parts.port  # reading it checks it
+    plain = parts.scheme in {"http", "https"} and parts.hostname and parts.username is None and port != 0
+    if not plain or "\\" in text:
         raise ValueError(f"{text!r} is not an http or https URL without credentials in it")
     return text
 
 
 def _parse_path(text: str) -> str:
-    segments = text.split("/")
-    if not text.startswith("/") or any(part in {".", ".."} for part in segments) or set(text) & set("?#\\% "):
+    if not text.startswith("/") or set(text) & set("?#\\%"):
         raise ValueError(f"{text!r} is not a plain path such as /api/v1/reload")
-    return text
+    return _no_way_up(text)
 
 
 def _parse_bool(raw: Json) -> bool:
     if isinstance(raw, bool):
         return raw
-    if raw in {"true", "false"}:
+    if isinstance(raw, str) and raw in {"true", "false"}:
         return raw == "true"
     raise ValueError(f"{raw!r} is not true or false")
+
+
+def _parse_seconds(raw: Json) -> float:
+    if isinstance(raw, str):
+        return parse_duration(_text(ParamType.DURATION, raw))
+    seconds = _parse_number(ParamType.NUMBER, raw)
+    if seconds < 0:
+        raise ValueError(f"{raw!r} is not a duration: expected 30s, 5m, 1h30m or a number of seconds")
+    return float(seconds)
 
 
 def _parse_number(kind: ParamType, raw: Json) -> int | float:
     if isinstance(raw, bool) or not isinstance(raw, (int, float, str)):
         raise ValueError(f"{raw!r} is not a number")
+    if isinstance(raw, str) and not _NUMBER.fullmatch(raw):
+        raise ValueError(f"{raw!r} is not a number such as 5 or 0.25")
+    if isinstance(raw, (int, float)) and not abs(raw) <= LARGEST:
+        raise ValueError(f"{raw!r} is not a usable number: expected one from -{LARGEST:g} to {LARGEST:g}")
     number = float(raw)
-    if number != number or abs(number) > 1e15:
-        raise ValueError(f"{raw!r} is not a usable number")
     if kind is ParamType.INT:
         if number != int(number):
             raise ValueError(f"{raw!r} is not a whole number")
@@ -162,8 +192,9 @@ def _parse_number(kind: ParamType, raw: Json) -> int | float:
 def _parse_list(kind: ParamType, raw: Json) -> Json:
     if not isinstance(raw, list) or not raw:
         raise ValueError(f"{raw!r} is not a list with at least one item")
-    item = ParamType.TEXT if kind is ParamType.ARGV else ParamType.NAME
-    return [_parse_text(item, _text(item, part)) for part in raw]
+    if kind is ParamType.ARGV:
+        return [_text(ParamType.TEXT, part) for part in raw]
+    return [_parse_text(ParamType.NAME, _text(ParamType.NAME, part)) for part in raw]
 
 
 def _parse_object(raw: Json) -> Json:
@@ -180,5 +211,7 @@ def _leaf(raw: Json) -> Json:
             return [_leaf(part) for part in raw]
         case str():
             return _text(ParamType.TEXT, raw) if raw else raw
+        case int() | float() if not abs(raw) <= LARGEST:
+            raise ValueError(f"{raw!r} is not a usable number: expected one from -{LARGEST:g} to {LARGEST:g}")
         case _:
             return raw

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from remediator.core import entries as e
 from remediator.core.alerts import Alert, AlertStatus, Malformed, Notification, identity
+from remediator.core.durations import format_duration
 from remediator.core.params import Json, ParamType, check_scope, parse_value
 from remediator.core.plans import (
     Plan,
@@ -23,12 +24,14 @@ from remediator.core.plans import (
     PlannedStep,
     target_text,
 )
-from remediator.core.rendering import Scope, fill, fill_tree
+from remediator.core.rendering import Scope, Tree, fill, fill_tree, starts_with_blank
 from remediator.core.rules import Check, Condition, Limit, Mode, Rule, Ruleset, Rung, Step
 from remediator.core.state import Episode, EpisodeStatus, State
 
 # Short and speakable: no vowels (no words), no letters that look like digits.
 _ALPHABET = "23456789bcdfghjkmnpqrstvwxz"
+# How far the sender's clock may be ahead of ours (s). An end later than that is cut: it would make new firings stale.
+CLOCKS_APART = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +68,7 @@ def incident_id(rule: str, episode: str) -> str:
 
 def dispose(planner: Planner, state: State, seq: int, notification: Notification, now: float) -> list[e.AnyFact]:
     """The facts that settle notification `seq`: one `notification.disposed`, after the incidents and runs it opens."""
-    draft = _Draft(planner, state, now)
+    draft = _Draft(planner, state, notification, now)
     reads = tuple(draft.read(alert) for alert in notification.alerts)
     disposed = e.NotificationDisposed(
         notification=seq,
@@ -80,10 +83,13 @@ def dispose(planner: Planner, state: State, seq: int, notification: Notification
 class _Draft:
     """The facts of one notification while they are being made; later alerts see what earlier ones opened."""
 
-    def __init__(self, planner: Planner, state: State, now: float) -> None:
+    def __init__(self, planner: Planner, state: State, notification: Notification, now: float) -> None:
         self._planner = planner
         self._state = state
-        self._now = now
+        self._latest_end = now + CLOCKS_APART
+        # A snapshot: what fires in one HA copy fires, whatever the other copy says and wherever it stands in the list.
+        alerts = [alert for alert in notification.alerts if isinstance(alert, Alert)]
+        self._fires = {identity(alert.labels) for alert in alerts if alert.status is AlertStatus.FIRING}
         self._open: dict[tuple[str, str], str] = {}
         self._episodes: dict[str, bool] = {}
         self.opened: list[e.AnyFact] = []
@@ -102,7 +108,9 @@ class _Draft:
     def _resolved(self, name: str, alert: Alert) -> e.AlertRead:
         known = self._state.episodes.get(name)
         is_open = self._episodes.get(name, known is not None and known.status is EpisodeStatus.OPEN)
-        if is_open:
+        if name in self._fires:
+            disposal = e.Disposal(disposition="stale", reason="another copy of it in this notification fires")
+        elif is_open:
             self._episodes[name] = False
             disposal = e.Disposal(disposition="resolved", reason="ends the episode; a hint, not proof")
         else:
@@ -111,7 +119,7 @@ class _Draft:
             identity=name,
             status=alert.status,
             starts_at=alert.starts_at,
-            ends_at=alert.ends_at,
+            ends_at=min(alert.ends_at, self._latest_end) if alert.ends_at is not None else None,
             disposals=(disposal,),
         )
 
@@ -120,7 +128,7 @@ class _Draft:
         if self._episodes.get(name, known is not None and known.status is EpisodeStatus.OPEN):
             disposal = e.Disposal(disposition="duplicate", reason="this firing is already known")
             return e.AlertRead(identity=name, status=alert.status, starts_at=alert.starts_at, disposals=(disposal,))
-        if name not in self._episodes and _is_late_copy(known, alert):
+        if _is_late_copy(known, alert):
             disposal = e.Disposal(disposition="stale", reason="a late copy of a firing that is over")
             return e.AlertRead(identity=name, status=alert.status, starts_at=alert.starts_at, disposals=(disposal,))
         self._episodes[name] = True
@@ -237,7 +245,7 @@ def make_plan(planner: Planner, rule: Rule, rung: int, labels: Mapping[str, str]
     target = target_of(rule, labels)
     try:
         params = _params(playbook.params, rule.ladder[rung], scope)
-        scope["params"] = {name: _plain(value) for name, value in params.items()}
+        scope["params"] = {name: _plain(playbook.params[name], value) for name, value in params.items()}
         return Plan(
             rule=rule.name,
             playbook=playbook.name,
@@ -307,8 +315,12 @@ def _params(types: Mapping[str, ParamType], rung: Rung, scope: Scope) -> dict[st
     return found
 
 
-def _plain(value: Json) -> str:
-    """A parameter as text for a blank: a duration or number without a needless fraction."""
+def _plain(kind: ParamType, value: Json) -> str:
+    """A parameter as text for a blank, in a spelling that its own type reads again."""
+    if kind is ParamType.DURATION and isinstance(value, (int, float)):
+        return format_duration(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, float) and value == int(value):
         return str(int(value))
     return value if isinstance(value, str) else str(value)
@@ -320,9 +332,12 @@ def _step(planner: Planner, step: Step, scope: Scope) -> PlannedStep:
         raise Unplannable(f"step {step.name!r}: there is no action {step.action}")
     arguments: dict[str, Json] = {}
     for name, tree in step.arguments.items():
+        kind = fitting.params.get(name)
+        if kind is None:
+            raise Unplannable(f"step {step.name!r}: {step.action} has no argument {name}")
         try:
-            arguments[name] = parse_value(fitting.params[name], fill_tree(tree, scope))
-        except (KeyError, ValueError) as fault:
+            arguments[name] = parse_value(kind, _filled(kind, tree, scope))
+        except ValueError as fault:
             raise Unplannable(f"step {step.name!r}: argument {name}: {fault}") from None
     faults = fitting.faults(arguments)
     if faults:
@@ -339,3 +354,12 @@ def _step(planner: Planner, step: Step, scope: Scope) -> PlannedStep:
         on_error=step.on_error,
         does=fitting.describe(arguments),
     )
+
+
+def _filled(kind: ParamType, tree: Tree, scope: Scope) -> Json:
+    filled = fill_tree(tree, scope)
+    if kind is ParamType.ARGV and isinstance(tree, list) and isinstance(filled, list):
+        for template, text in zip(tree, filled, strict=True):
+            if starts_with_blank(template) and str(text).startswith("-"):
+                raise ValueError(f"{text!r} was filled in and starts with '-': it could be read as an option")
+    return filled

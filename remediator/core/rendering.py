@@ -44,6 +44,12 @@ class Reference:
     def __str__(self) -> str:
         return f"{self.scope}.{self.name}"
 
+    @property
+    def source(self) -> str:
+        """The blank as an operator would write it."""
+        default = f' | default("{self.default}")' if self.default is not None else ""
+        return f"{{{{ {self}{default} }}}}"
+
 
 @dataclass(frozen=True, slots=True)
 class Template:
@@ -59,7 +65,7 @@ class Template:
     @property
     def source(self) -> str:
         """The template as an operator would write it."""
-        return "".join(part if isinstance(part, str) else f"{{{{ {part} }}}}" for part in self.parts)
+        return "".join(part if isinstance(part, str) else part.source for part in self.parts)
 
 
 class MissingValue(ValueError):
@@ -72,15 +78,18 @@ def parse_template(text: str) -> Template:
     position = 0
     for found in _PLACEHOLDER.finditer(text):
         if found.start() > position:
-            parts.append(text[position : found.start()])
+            parts.append(_literal(text[position : found.start()]))
         parts.append(_parse_reference(found.group(1)))
         position = found.end()
-    rest = text[position:]
-    if "{{" in rest or "}}" in rest:
-        raise ValueError("a placeholder is not closed: write {{ labels.name }}")
-    if rest or not parts:
-        parts.append(rest)
+    if position < len(text) or not parts:
+        parts.append(_literal(text[position:]))
     return Template(tuple(parts))
+
+
+def _literal(text: str) -> str:
+    if "{{" in text or "}}" in text:
+        raise ValueError("a placeholder is not closed or not opened: write {{ labels.name }}")
+    return text
 
 
 def _parse_reference(inner: str) -> Reference:
@@ -141,6 +150,11 @@ def fill_tree(tree: Tree, scope: Scope) -> Json:
             return {key: fill_tree(value, scope) for key, value in tree.items()}
         case _:
             return tree
+
+
+def starts_with_blank(tree: Tree) -> bool:
+    """Whether the first character of this leaf comes from outside."""
+    return isinstance(tree, Template) and isinstance(tree.parts[0], Reference)
 
 
 def references(tree: Tree) -> tuple[Reference, ...]:

@@ -8,14 +8,17 @@ Theory.
 
 1. Before an effect there is a durable intent, after it an outcome. A run whose intent has no outcome was interrupted: the
    engine that finds one at its start records the outcome `unknown`, for that is what it is.
-2. An unknown outcome is settled by the class of the step. `read` and `safe` may be issued again, within their attempts,
-   once the earlier attempt can no longer arrive (`issue_by` + timeout + grace). `keyed` asks the target: present is ok;
-   absent, after the same rest, is issued again with the same key. `once` asks too, but only ever to be *promoted* to ok;
-   otherwise the run is parked for a person. A timeout or a default never turns unknown into success.
-3. A failed step ends the mitigation unless its author wrote `on_error: continue`. Then, in the order of `on_failure`: its
+2. An unknown outcome is settled by the class of the step. A `read` has no effect to doubt: it is repeated, and without
+   an answer it counts as failed. `safe` is issued again, within its attempts, once the earlier attempt can no longer
+   arrive (`issue_by` + timeout + grace). `keyed` asks the target: present is ok; absent, after the same rest, is issued
+   again with the same key. `once` asks too, but only ever to be *promoted* to ok. Otherwise, and once the run's time is
+   over, the run is parked for a person. Only an ok settles the doubt: that a later attempt failed says nothing of the
+   earlier one. A timeout or a default never turns unknown into success.
+3. A failed attempt that may pass is made again within the attempts of its step, but never one of class `once` (G4). A
+   failed step ends the mitigation unless its author wrote `on_error: continue`. Then, in the order of `on_failure`: its
    effects are taken back (rollback), and people or the next rung are called (escalate).
-4. When the alert resolves before any effect, the run is cancelled; between steps, no further step is started and the
-   verification decides.
+4. When the alert resolves before any effect, the run is cancelled; afterwards no further step and no further try of a
+   failed one is started, and the verification decides. An attempt in doubt is still settled, as in 2.
 5. Verification is three-valued. Only `recovered` succeeds. `not_recovered` fails (and may roll back); `unknown` never
    rolls back: taking away a remedy that may have worked is an effect too.
 6. A dry run takes the same path; its attempts are simulated, its verification is not asked, and it ends `simulated`.
@@ -28,7 +31,6 @@ The working half:   running -> verifying -> succeeded | unverified | failed
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
 
 from remediator.core.outcomes import EffectClass, Result
 from remediator.core.rules import OnError, OnFailure
@@ -38,6 +40,11 @@ from remediator.core.state import Incident, Run, RunStatus, State, Undo
 GRACE = 5.0
 # How long an intent may wait before its first byte leaves (reliability.md G4).
 ISSUE_WITHIN = 5.0
+# How often a `read` without an answer is made at least, and a `keyed` step that the target does not know of.
+READ_ATTEMPTS = 3
+KEYED_ATTEMPTS = 2
+# After this many tries in vain a rollback leaves an undo to its own clock and goes on with the next one.
+ROLLBACK_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +122,8 @@ class Expire:
     """Nobody answered a request for approval in time."""
 
 
+FIRST = Issue(0, 1)
+
 Effect = (
     AskGuards | Await | Issue | Interrupted | Reconcile | StartVerify | Look | Rollback | TakeBack | Park | End | Expire
 )
@@ -167,10 +176,10 @@ def _running(state: State, run: Run, now: float) -> Effect:
         return Interrupted()
     if run.doubt:
         return _in_doubt(run, now)
-    if run.deadline is not None and now >= run.deadline:
+    if _late(run, now):
         return _give_way(state, run, "its time limit passed", RunStatus.EXPIRED)
     if run.step < 0:
-        return Issue(0, 1)
+        return End(RunStatus.CANCELLED, "the alert resolved before the first step") if _resolved(state, run) else FIRST
     return _after_step(state, run, now)
 
 
@@ -180,6 +189,8 @@ def _after_step(state: State, run: Run, now: float) -> Effect:
         case Result.OK:
             return _advance(state, run)
         case _ if _may_retry(run):
+            if _resolved(state, run):
+                return StartVerify()
             rest = run.outcome_at + step.delay
             return Issue(run.step, run.attempt + 1) if now >= rest else Await(rest)
         case _ if step.on_error is OnError.CONTINUE:
@@ -190,7 +201,13 @@ def _after_step(state: State, run: Run, now: float) -> Effect:
 
 def _may_retry(run: Run) -> bool:
     step = run.plan.steps[run.step]
-    return run.attempt < step.attempts and run.outcome is not None and run.outcome.retryable
+    match step.effect:
+        case EffectClass.ONCE:
+            return False
+        case EffectClass.READ if run.results[run.step] is Result.UNKNOWN:
+            return run.attempt < max(step.attempts, READ_ATTEMPTS)
+        case _:
+            return run.attempt < step.attempts and run.outcome is not None and run.outcome.retryable
 
 
 def _advance(state: State, run: Run) -> Effect:
@@ -209,16 +226,21 @@ def _in_doubt(run: Run, now: float) -> Effect:
     step = run.plan.steps[run.step]
     if run.ordered:
         return Issue(run.step, run.attempt + 1, by=run.ordered)
-    match step.effect:
-        case EffectClass.READ | EffectClass.SAFE:
-            if run.attempt >= max(step.attempts, 1 if step.effect is EffectClass.SAFE else 3):
-                return Park(f"step {run.step + 1} ({step.name}) may or may not have happened: {run.reason}")
-            rest = rest_until(run)
-            return Issue(run.step, run.attempt + 1) if now >= rest else Await(rest)
-        case EffectClass.KEYED | EffectClass.ONCE:
-            return Reconcile()
-        case _:
-            assert_never(step.effect)
+    if step.effect is not EffectClass.SAFE:
+        return Reconcile()
+    if run.attempt < step.attempts and not _late(run, now):
+        return _again(run, now)
+    return Park(f"step {run.step + 1} ({step.name}) may or may not have happened: {run.reason}")
+
+
+def _again(run: Run, now: float) -> Issue | Await:
+    """The next attempt of the step in doubt, once the earlier one can no longer arrive."""
+    rest = rest_until(run)
+    return Issue(run.step, run.attempt + 1) if now >= rest else Await(rest)
+
+
+def _late(run: Run, now: float) -> bool:
+    return run.deadline is not None and now >= run.deadline
 
 
 def after_reconcile(run: Run, found: str, now: float) -> Effect:
@@ -227,12 +249,9 @@ def after_reconcile(run: Run, found: str, now: float) -> Effect:
     Present is recorded as an outcome by the caller and never gets here.
     """
     step = run.plan.steps[run.step]
-    if step.effect is EffectClass.KEYED and found == "absent":
-        rest = rest_until(run)
-        if now < rest:
-            return Await(rest)
-        if run.attempt < max(step.attempts, 2):
-            return Issue(run.step, run.attempt + 1)
+    absent = step.effect is EffectClass.KEYED and found == "absent"
+    if absent and run.attempt < max(step.attempts, KEYED_ATTEMPTS) and not _late(run, now):
+        return _again(run, now)
     return Park(f"step {run.step + 1} ({step.name}) may or may not have happened, and the target cannot tell")
 
 
@@ -241,9 +260,8 @@ def _verifying(state: State, run: Run) -> Effect:
         case "":
             return Look()
         case "recovered":
-            midway = (
-                " (the alert resolved midway)" if _resolved(state, run) and run.step + 1 < len(run.plan.steps) else ""
-            )
+            unfinished = any(result is None for result in run.results) or run.results[run.step] is not Result.OK
+            midway = " (the alert resolved midway)" if unfinished and _resolved(state, run) else ""
             return End(RunStatus.SIMULATED if run.dry else RunStatus.SUCCEEDED, run.reason + midway)
         case "not_recovered":
             return _give_way(state, run, run.reason, RunStatus.FAILED)
@@ -259,18 +277,14 @@ def _give_way(state: State, run: Run, reason: str, result: RunStatus) -> Effect:
 
 def _rolling_back(state: State, run: Run, now: float) -> Effect:
     left = own_undos(state, run)
-    if not left:
-        return End(RunStatus.ROLLED_BACK, run.reason)
-    newest = left[0]
-    if newest.next_at is not None and now < newest.next_at:
-        if newest.tries >= ROLLBACK_TRIES:
-            return End(RunStatus.FAILED, f"{run.reason}; taking back step {newest.step + 1} keeps failing and goes on")
-        return Await(newest.next_at)
-    return TakeBack(newest.id)
-
-
-# After this many tries a rollback stops holding up the run; the undo itself goes on by its own clock.
-ROLLBACK_TRIES = 3
+    for undo in left:
+        if undo.next_at is None:
+            return TakeBack(undo.id)
+        if undo.tries < ROLLBACK_TRIES:
+            return TakeBack(undo.id) if now >= undo.next_at else Await(undo.next_at)
+    if left:
+        return End(RunStatus.FAILED, f"{run.reason}; taking back step {left[0].step + 1} keeps failing and goes on")
+    return End(RunStatus.ROLLED_BACK, run.reason)
 
 
 def own_undos(state: State, run: Run) -> tuple[Undo, ...]:

@@ -13,7 +13,7 @@ import immutables
 import msgspec
 
 from remediator.core.entries import NotificationReceived, StepIntent
-from remediator.core.outcomes import EffectClass, Outcome, Result
+from remediator.core.outcomes import Outcome, Result
 from remediator.core.plans import Plan, target_text
 
 
@@ -119,7 +119,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The execution of one plan, as far as it got.
 
     `step` and `attempt` are the last ones issued (-1, 0 before the first). `intent` is an attempt whose outcome is not
-    yet known. `outcome` is the last final one. `doubt` is set while an effect may or may not have happened.
+    yet known. `outcome` is the last final one. `doubt` is set while an effect of this step may or may not have happened;
+    `earlier_doubt` says that it is an attempt before the last one that is in doubt.
     """
 
     id: str
@@ -142,16 +143,13 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     outcome: Outcome | None = None
     outcome_at: float = 0.0
     doubt: bool = False
+    earlier_doubt: bool = False
     results: tuple[Result | None, ...] = ()
     verify_after: float | None = None
     verdict: str = ""
     ordered: str = ""  # a person's order to try the step in doubt once more: their name
+    undo_tries: tuple[int, ...] = ()  # how often each step was tried to be taken back; an attempt's name is used once
     reason: str = ""
-
-    @property
-    def in_doubt(self) -> bool:
-        """Whether an effect may have happened that nobody has confirmed or ruled out."""
-        return self.doubt
 
 
 class Undo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -262,13 +260,3 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     def pause_for(self, rule: str) -> Pause | None:
         """The pause that holds this rule back, the general one first."""
         return self.pauses.get("all") or self.pauses.get(f"rule:{rule}")
-
-
-def undo_key(run: str, step: int) -> str:
-    """The id of the undo of a step."""
-    return f"{run}/{step}"
-
-
-def keyed(step_effect: EffectClass) -> bool:
-    """Whether the target can be asked about an earlier attempt."""
-    return step_effect is EffectClass.KEYED

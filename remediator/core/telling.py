@@ -9,8 +9,11 @@ from remediator.core.durations import format_duration
 
 
 def clock_time(at: float) -> str:
-    """A moment in UTC, to the second: `2026-11-24 04:31:00Z`."""
-    return datetime.fromtimestamp(at, tz=UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    """A moment in UTC, to the second: `2026-11-24 04:31:00Z`; a number that is no date of ours as it is."""
+    try:
+        return datetime.fromtimestamp(at, tz=UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return f"second {at:g}"
 
 
 def tell(fact: e.AnyFact) -> tuple[str, str]:
@@ -47,9 +50,9 @@ def _tell_run(fact: e.AnyFact) -> tuple[str, str] | None:
 def _decided(fact: e.RunDecided) -> str:
     if fact.answer == "allow":
         return f"run: {len(fact.verdicts)} guards passed"
-    strict = max(fact.verdicts, key=lambda verdict: verdict.answer)
     word = {"ask": "ask a person", "defer": "not now", "deny": "no"}.get(fact.answer, fact.answer)
-    return f"{word}: {strict.guard}: {strict.sentence}"
+    strict = max(fact.verdicts, key=lambda verdict: verdict.answer, default=None)
+    return f"{word}: {strict.guard}: {strict.sentence}" if strict is not None else word
 
 
 def _tell_step(fact: e.AnyFact) -> tuple[str, str] | None:

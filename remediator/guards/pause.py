@@ -15,8 +15,11 @@ class PauseGuard:
 
     def check(self, facts: Facts) -> Verdict:
         """Defers until the pause ends, or without an end until somebody resumes."""
-        pause = facts.state.pause_for(facts.run.plan.rule)
-        if pause is None or (pause.until is not None and pause.until <= facts.moment.at):
+        scopes = ("all", f"rule:{facts.run.plan.rule}")
+        found = [pause for scope in scopes if (pause := facts.state.pauses.get(scope)) is not None]
+        standing = [pause for pause in found if pause.until is None or pause.until > facts.moment.at]
+        if not standing:
             return allow(self.name, "not paused")
+        pause = max(standing, key=lambda one: one.until if one.until is not None else float("inf"))
         end = f"until {clock_time(pause.until)}" if pause.until is not None else "until somebody resumes"
         return defer(self.name, f"paused by {pause.by} {end}: {pause.reason}", pause.until)
