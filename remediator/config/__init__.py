@@ -1,0 +1,8 @@
+"""Rules and settings from YAML files: all faults at once, each with its place and what to write instead.
+
+`load_rules` and `load_settings` are what the service calls; both are pure but for reading the files they are given.
+"""
+
+from remediator.config.loading import Loaded, load_rules
+
+__all__ = ["Loaded", "load_rules"]
