@@ -37,7 +37,7 @@ test: ## the whole truth: check, every test, the demo
 	@scripts/test
 
 bench: ## throughput, latency, memory and matching, as ratios in one run
-	@scripts/setup python
+	@scripts/setup python load
 	@$(PY) scripts/bench.py
 
 docs: ## rebuild the generated reference pages

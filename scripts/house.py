@@ -59,7 +59,7 @@ def names(name: str, _path: Path, tree: ast.Module) -> Iterator[str]:
 
 def environment(name: str, _path: Path, tree: ast.Module) -> Iterator[str]:
     """Reads of the environment outside the one place."""
-    if name.split("/")[0] in ENVIRONMENT:
+    if name.split("/", maxsplit=1)[0] in ENVIRONMENT:
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}:

@@ -28,8 +28,10 @@ MAX_READY = 1024
 _FASTEST_PER_S = 1000
 # A leap in time is taken in steps of about a second, but not in more than so many.
 _MOST_STEPS = 100
-# How soon mail comes back that did not fit or was throttled: kumod's "short retry time".
+# Within what time mail comes back that did not fit or was throttled, and in how many portions at most: it is spread, so
+# that what was too much at one moment is not too much again a minute later.
 _SHORT_RETRY = 60.0
+_MOST_PORTIONS = 12
 
 
 class Standing(Protocol):
@@ -270,6 +272,18 @@ class Mail:
         """Not an attempt, only a wait."""
         waiting.queue.add(waiting.count, due=self.now + delay, attempts=waiting.attempts, born=waiting.born)
 
+    def _soon(self, waiting: Waiting, least: float) -> None:
+        """A short wait, spread over a minute that begins after `least` seconds."""
+        portions = min(_MOST_PORTIONS, 1 + waiting.count // 100)
+        each, rest = divmod(waiting.count, portions)
+        for place in range(portions):
+            turn = (self._turn + place) % _MOST_PORTIONS
+            delay = least + _SHORT_RETRY * (turn + 1) / _MOST_PORTIONS
+            part = Waiting(
+                queue=waiting.queue, count=each + (place < rest), attempts=waiting.attempts, born=waiting.born
+            )
+            self._later(part, delay)
+
     def _make_ready(self, waiting: Waiting, standing: Standing) -> None:
         """Share messages among the sources that may send to the site; without any, wait for the first to be free."""
         domain = self.domains[waiting.queue.name.domain]
@@ -291,7 +305,7 @@ class Mail:
                 self.tallies.ready_full[ready.service] += count - fits
                 self.tallies.delayed_ready_full[waiting.queue.text] += count - fits
                 excess = Waiting(queue=waiting.queue, count=count - fits, attempts=waiting.attempts, born=waiting.born)
-                self._later(excess, _SHORT_RETRY)
+                self._soon(excess, 0.0)
 
     def _ready_queue(self, name: str, source: str, domain: Domain) -> ReadyQueue:
         if name not in self.ready:
@@ -352,7 +366,7 @@ class Mail:
         ready.throttled_since = ready.throttled_since or self.now
         for waiting in ready.take(ready.total):
             self.tallies.delayed_rate[waiting.queue.text] += waiting.count
-            self._later(waiting, max(bucket.wait, _SHORT_RETRY / 4))
+            self._soon(waiting, bucket.wait)
 
     def _bucket(self, ready: ReadyQueue) -> Bucket | None:
         """The rate of a path: the least that the file gives to any domain of the site."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from remediator.demo.kumod.names import QueueName
 
 # Messages born within so many seconds of one another age as one. It bounds the batches of a queue that piles up for days.
-_BORN_STEP = 10
+_BORN_STEP = 60
 
 
 class Batch(NamedTuple):

@@ -1,0 +1,221 @@
+"""What can be asked of a running service: `ports.Surface` over an engine, a store and an observer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from remediator import __version__
+from remediator.core.entries import Entry, NotificationReceived, decode
+from remediator.core.plans import Plan
+from remediator.core.state import State
+from remediator.core.views import (
+    ExplanationView,
+    IncidentView,
+    LineView,
+    ReloadView,
+    RuleView,
+    StatusView,
+    StoryView,
+    UndoneView,
+    line_of,
+    status_of,
+    undos_of,
+)
+from remediator.engine.explaining import Explainer
+from remediator.engine.supervisor import Engine
+from remediator.errors import RefusedRequest
+from remediator.observe import Observer
+from remediator.ports import Accepted, IncidentFilter, IncidentRow, Store
+
+Reload = Callable[[str], Awaitable[ReloadView]]
+
+
+class ServiceSurface:
+    """The surface of one service."""
+
+    def __init__(self, engine: Engine, store: Store, observer: Observer, reload: Reload) -> None:
+        self._engine = engine
+        self._store = store
+        self._observer = observer
+        self._reload = reload
+        self._explainer = Explainer(engine.parts)
+        self._moved = asyncio.Event()
+        self._last_notification: float | None = None
+        self.problems: tuple[str, ...] = ()
+        engine.parts.journal.listen(self._on_commit)
+
+    def _on_commit(self, entries: Sequence[Entry], _before: State, _after: State) -> None:
+        for entry in entries:
+            if isinstance(entry.fact, NotificationReceived):
+                self._last_notification = entry.at
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    # ── intake ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    async def accept(self, body: bytes, peer: str) -> Accepted:
+        """Accepts a notification, once it is durable."""
+        return await self._engine.intake.accept(body, peer)
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    def ready(self) -> tuple[str, ...]:
+        """Why the service is not ready; empty when it is."""
+        parts = self._engine.parts
+        reasons = []
+        if parts.stopping:
+            reasons.append("the service is stopping")
+        if parts.journal.last_error:
+            reasons.append(f"the journal cannot be written: {parts.journal.last_error}")
+        if not parts.config.ruleset.rules and not parts.config.ruleset.playbooks:
+            reasons.append("no rules are loaded")
+        return tuple(reasons)
+
+    def status(self) -> StatusView:
+        """The 3 a.m. screen."""
+        parts = self._engine.parts
+        told = {
+            "version": __version__,
+            "mode": parts.config.mode.word,
+            "rules": len(parts.config.ruleset.rules),
+            "head": str(parts.journal.head),
+            "last_notification_at": self._last_notification,
+        }
+        return status_of(parts.journal.state, parts.clock.now(), told, (*self.ready(), *self.problems))
+
+    def rules(self) -> Sequence[RuleView]:
+        """The rules in force."""
+        config = self._engine.parts.config
+        return [
+            RuleView(
+                rule=rule.name,
+                summary=rule.summary,
+                mode=min(rule.mode, config.mode).word,
+                match=tuple(str(matcher) for matcher in rule.match),
+                group_by=rule.group_by,
+                playbooks=tuple(rung.playbook for rung in rule.ladder),
+                runbook_url=rule.runbook_url,
+                source=rule.source,
+            )
+            for rule in config.ruleset.rules
+        ]
+
+    async def incidents(self, wanted: IncidentFilter) -> Sequence[IncidentView]:
+        """Lines of the action log, newest first."""
+        return [_incident(row) for row in await self._store.incidents(wanted)]
+
+    async def story(self, name: str) -> StoryView:
+        """One incident, line by line."""
+        whole = await self._whole(name)
+        entries = [decode(record.seq, record.body) for record in await self._store.find(incident=whole, limit=10_000)]
+        row = await self._row(whole, entries)
+        parts = self._engine.parts
+        plans: list[Plan] = [entry.fact.plan for entry in entries if entry.kind == "run.planned"]  # type: ignore[union-attr]
+        return StoryView(
+            incident=_incident(row),
+            lines=tuple(line_of(entry) for entry in entries),
+            plans=tuple(plans),
+            undos=undos_of(parts.journal.state, parts.clock.now(), whole),
+        )
+
+    async def _whole(self, name: str) -> str:
+        """The id of the incident that `name` means: an id, a run's id, or a prefix that fits only one."""
+        prefix = name.partition(".")[0]
+        if not prefix.startswith("inc-"):
+            prefix = f"inc-{prefix}"
+        found = await self._store.resolve(prefix)
+        if prefix in found:
+            return prefix
+        if not found:
+            raise RefusedRequest(404, f"there is no incident {name}")
+        if len(found) > 1:
+            raise RefusedRequest(409, f"{name} fits {', '.join(found[:5])}; write one more letter")
+        return found[0]
+
+    async def _row(self, whole: str, entries: Sequence[Entry]) -> IncidentRow:
+        opened = entries[0].at if entries else 0.0
+        rows = await self._store.incidents(IncidentFilter(since=opened, limit=10_000))
+        for row in rows:
+            if row.incident == whole:
+                return row
+        raise RefusedRequest(404, f"there is no incident {whole}")
+
+    async def lines(self, after: int, limit: int) -> Sequence[LineView]:
+        """The journal after entry `after`, as lines."""
+        return [line_of(decode(record.seq, record.body)) for record in await self._store.read(after, limit)]
+
+    async def changed(self, after: int, seconds: float) -> int:
+        """The head's sequence number, as soon as it is beyond `after` or after `seconds`."""
+        journal = self._engine.parts.journal
+        if journal.head.seq <= after:
+            moved = self._moved
+            try:
+                async with asyncio.timeout(seconds):
+                    await moved.wait()
+            except TimeoutError:
+                pass
+        return journal.head.seq
+
+    async def explain(self, labels: Mapping[str, str]) -> Sequence[ExplanationView]:
+        """What every rule would say to this alert now."""
+        return await self._explainer.explain(labels)
+
+    def metrics(self) -> bytes:
+        """The exposition text of /metrics."""
+        return self._observer.render()
+
+    # ── steering ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    async def approve(self, name: str, *, digest: str, by: str, reason: str) -> None:
+        """Says yes to exactly that plan."""
+        await self._engine.desk.approve(await self._named(name), digest=digest, by=by, reason=reason)
+
+    async def reject(self, name: str, *, by: str, reason: str) -> None:
+        """Says no."""
+        await self._engine.desk.reject(await self._named(name), by=by, reason=reason)
+
+    async def pause(self, *, scope: str, reason: str, by: str, seconds: float | None) -> None:
+        """Stops new effects."""
+        await self._engine.desk.pause(scope=scope, reason=reason, by=by, seconds=seconds)
+
+    async def resume(self, *, scope: str, by: str) -> None:
+        """Ends a pause."""
+        await self._engine.desk.resume(scope=scope, by=by)
+
+    async def undo(self, name: str, *, by: str, step: int | None) -> Sequence[UndoneView]:
+        """Takes back what an incident or run left behind."""
+        done = await self._engine.desk.undo(await self._named(name), by=by, step=step)
+        return [
+            UndoneView(undo=one.undo, result=one.outcome.result.value, sentence=one.outcome.sentence) for one in done
+        ]
+
+    async def decide(self, name: str, *, decision: str, by: str, reason: str) -> None:
+        """Ends the doubt about a parked run."""
+        await self._engine.desk.decide(await self._named(name), decision=decision, by=by, reason=reason)
+
+    async def run(self, playbook: str, *, params: Mapping[str, str], by: str, reason: str) -> str:
+        """Runs a playbook by hand; gives the incident's id."""
+        return await self._engine.desk.run(playbook, params=params, by=by, reason=reason)
+
+    async def reload(self, *, by: str) -> ReloadView:
+        """Loads the rules again: all or nothing."""
+        return await self._reload(by)
+
+    async def _named(self, name: str) -> str:
+        """A run's id as it is; anything else as the whole id of an incident."""
+        if name in self._engine.parts.journal.state.runs:
+            return name
+        return await self._whole(name)
+
+
+def _incident(row: IncidentRow) -> IncidentView:
+    return IncidentView(
+        incident=row.incident,
+        rule=row.rule,
+        target=row.target,
+        status=row.status,
+        result=row.result,
+        opened_at=row.opened_at,
+        changed_at=row.changed_at,
+        sentence=row.sentence,
+        labels=dict(row.labels),
+        dry=row.dry,
+    )
