@@ -1,0 +1,28 @@
+"""What most actions answer when there is nothing to ask and nothing to take back. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from remediator.core.outcomes import Found, Presence, UndoOutcome, UndoResult
+from remediator.ports import Call
+
+
+class WithoutCheck:
+    """For actions whose target cannot be asked about an earlier attempt."""
+
+    async def reconcile(self, call: Call) -> Found:
+        """Undecided: only a person can know."""
+        return Found(
+            presence=Presence.UNDECIDED,
+            sentence=f"the target keeps no record of {call.key}, so it cannot be asked whether it was carried out",
+        )
+
+
+class WithoutUndo:
+    """For actions that leave nothing behind that could be taken back."""
+
+    async def undo(self, call: Call, receipt: Mapping[str, object]) -> UndoOutcome:
+        """Nothing is there."""
+        del receipt
+        return UndoOutcome(result=UndoResult.GONE, sentence=f"there is nothing to take back of {call.key}")
