@@ -1,0 +1,220 @@
+"""`remediator explain`: what every rule would say to an alert, and why: from match to plan, and the nearest miss."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from remediator.cli.client import Client, Unreachable
+from remediator.cli.options import FILE, chatter, connected, output
+from remediator.cli.plan_text import after_text, check_text, condition_text, step_rows
+from remediator.cli.text import plain, safe_json, screen, table, wrapped
+from remediator.core.verdicts import Answer
+from remediator.core.views import ExplanationView
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_WOULD = {
+    "run": ("WOULD RUN", "green"),
+    "ask": ("WOULD ASK A PERSON", "green"),
+    "join": ("WOULD JOIN", "yellow"),
+    "hold": ("WOULD WAIT", "yellow"),
+    "refuse": ("WOULD NOT RUN", "red"),
+}
+_ACTS = frozenset({"run", "ask"})
+_SIGN = {Answer.ALLOW: "✓", Answer.ASK: "?", Answer.DEFER: "✗", Answer.DENY: "✗"}
+_HANG = 10
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  remediator explain --alert 'alertname=HighBounceRate,severity=critical,domain=gmail.com'\n"
+    "  remediator explain payload.json -o json"
+)
+@click.argument("payload", required=False)
+@click.option("--alert", "labels_text", metavar="NAME=VALUE,…", help="The labels of an alert that need not exist.")
+@click.option("--rule", default="", help="Only what this rule would say.")
+@click.option("--offline", is_flag=True, help="Ask no service: the rules of --config.file, and no PromQL is evaluated.")
+@click.option(
+    "--config.file",
+    "config_file",
+    type=FILE,
+    envvar="REMEDIATOR_CONFIG_FILE",
+    help="Settings, to do without a service.",
+)
+@output
+@connected
+@click.pass_context
+def explain(
+    ctx: click.Context,
+    client: Client,
+    payload: str | None,
+    labels_text: str | None,
+    rule: str,
+    config_file: Path | None,
+    form: str,
+    *,
+    offline: bool,
+) -> None:
+    """Would this alert act, why, and what exactly would be done?
+
+    PAYLOAD is a notification as Alertmanager posts it, or one alert, as JSON; - reads it from stdin. Exits 0 if a rule
+    would run or ask a person, 1 if none would.
+    """
+    alerts = _alerts(payload, labels_text)
+    told = [(labels, _explained(client, labels, config_file, offline=offline)) for labels in alerts]
+    told = [(labels, [view for view in views if not rule or view.rule == rule]) for labels, views in told]
+    if form == "json":
+        plainly = [view for _, views in told for view in views]
+        click.echo(safe_json(msgspec.json.format(msgspec.json.encode(plainly), indent=2).decode()))
+    else:
+        for labels, views in told:
+            if len(told) > 1:
+                click.echo("alert " + _labels_text(labels))
+            for line in tree(views, screen()):
+                click.echo(line)
+    ctx.exit(0 if any(view.would in _ACTS for _, views in told for view in views) else 1)
+
+
+# ── what is asked ────────────────────────────────────────────────────────────────────────────────────────────────────
+def _alerts(payload: str | None, labels_text: str | None) -> list[Mapping[str, str]]:
+    if (payload is None) == (labels_text is None):
+        raise click.UsageError("give either --alert 'name=value,…' or a PAYLOAD (a file, or - for stdin)")
+    if labels_text is not None:
+        return [parse_labels(labels_text)]
+    assert payload is not None
+    try:
+        body = sys.stdin.buffer.read() if payload == "-" else Path(payload).read_bytes()
+    except OSError as fault:
+        raise click.UsageError(f"{plain(payload)} cannot be read: {fault.strerror}") from fault
+    return _labels_in(body, "stdin" if payload == "-" else payload)
+
+
+def parse_labels(text: str) -> dict[str, str]:
+    """Labels of `alertname=X,domain="a,b"`; values with a comma or a space are put in double quotes. UsageError."""
+    import re
+
+    pattern = re.compile(r'\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^,"]*))\s*(?:,|\Z)')
+    labels: dict[str, str] = {}
+    position = 0
+    stripped = text.strip().removeprefix("{").removesuffix("}")
+    while position < len(stripped):
+        found = pattern.match(stripped, position)
+        if found is None:
+            raise click.UsageError(
+                f"--alert: {plain(stripped[position:])!r} is not a label; expected name=value, "
+                'with double quotes around a value that has a comma: alertname=HighBounceRate,note="a,b"'
+            )
+        quoted = found[2]
+        labels[found[1]] = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else found[3].strip()
+        position = found.end()
+    if not labels:
+        raise click.UsageError("--alert names no label; expected for example alertname=HighBounceRate,domain=gmail.com")
+    return labels
+
+
+class _Alert(msgspec.Struct):
+    labels: dict[str, str]
+
+
+class _Payload(msgspec.Struct):
+    alerts: list[_Alert] = []
+    labels: dict[str, str] | None = None
+
+
+def _labels_in(body: bytes, where: str) -> list[Mapping[str, str]]:
+    try:
+        read = msgspec.json.decode(body, type=_Payload)
+    except msgspec.DecodeError as fault:
+        raise click.UsageError(
+            f"{plain(where)} is no notification and no alert ({fault}); "
+            'expected JSON with "alerts": [{"labels": …}] or "labels": …'
+        ) from fault
+    found = read.alerts if read.labels is None else [_Alert(labels=read.labels)]
+    if not found:
+        raise click.UsageError(f"{plain(where)} holds no alert")
+    return [alert.labels for alert in found]
+
+
+def _explained(
+    client: Client, labels: Mapping[str, str], config_file: Path | None, *, offline: bool
+) -> Sequence[ExplanationView]:
+    if not offline:
+        try:
+            return client.post("/api/v1/explain", {"labels": dict(labels)}).read(list[ExplanationView])
+        except Unreachable as fault:
+            if config_file is None:
+                raise Unreachable(f"{fault.message}; or explain without it: --config.file FILE") from fault
+            chatter(f"{fault.message}")
+            chatter(f"explaining from {config_file} instead, without the history of the service")
+    if config_file is None:
+        raise click.UsageError("--offline needs --config.file: which rules?")
+    from remediator.service import explain_offline
+
+    views: Sequence[ExplanationView] = explain_offline(config_file, labels)
+    return views
+
+
+def _labels_text(labels: Mapping[str, str]) -> str:
+    return ", ".join(f"{plain(name)}={plain(value)}" for name, value in sorted(labels.items()))
+
+
+# ── what is told ─────────────────────────────────────────────────────────────────────────────────────────────────────
+def tree(views: Sequence[ExplanationView], width: int) -> list[str]:
+    """The explanations as text: the rules that match in full, then the nearest miss, then the others in a line each."""
+    lines: list[str] = []
+    for view in views:
+        if view.would != "no_match":
+            lines += _matched(view, width)
+    misses = [view for view in views if view.would == "no_match"]
+    for heading, some in (
+        ("nearest miss", [view for view in misses if view.nearest_miss]),
+        ("no match", [view for view in misses if not view.nearest_miss]),
+    ):
+        lines += [click.style(heading, bold=True)] if some else []
+        lines += table([[f"rule {plain(view.rule)}" if view.rule else "", _miss(view)] for view in some], width)
+    return lines
+
+
+def _miss(view: ExplanationView) -> str:
+    failed = [match for match in view.matches if not match.ok]
+    if not failed:
+        return plain(view.sentence)
+    got = (f"(got {plain(match.got)})" if match.got else "(the alert has no such label)" for match in failed)
+    return "; ".join(f"✗ {plain(match.matcher)}   {told}" for match, told in zip(failed, got, strict=True))
+
+
+def _matched(view: ExplanationView, width: int) -> list[str]:
+    word, colour = _WOULD.get(view.would, (plain(view.would).upper(), "yellow"))
+    name = f"rule {plain(view.rule)}"
+    space = max(2, width - len(name) - len(word))
+    lines = [click.style(name, bold=True) + " " * space + click.style(word, fg=colour, bold=True)]
+    lines += _block("match", [f"{'✓' if match.ok else '✗'} {plain(match.matcher)}" for match in view.matches], width)
+    lines += _block("group", [f"{plain(name)} = {plain(value)}" for name, value in sorted(view.target.items())], width)
+    if view.plan is not None and view.plan.when is not None:
+        lines += _block("when", [condition_text(view.plan.when)], width)
+    verdicts = [[f"{_SIGN[told.answer]} {plain(told.guard)}", plain(told.sentence)] for told in view.verdicts]
+    lines += _block("guards", table(verdicts, width - _HANG), width)
+    lines += _block("mode", [plain(view.mode)] if view.mode else [], width)
+    if view.plan is not None:
+        lines += _block("plan", table(step_rows(view.plan), width - _HANG), width)
+        lines += _block("verify", [check_text(check) for check in view.plan.verify], width)
+        lines += _block("else", [after_text(view.plan)], width)
+        lines += _block("digest", [plain(view.digest)] if view.digest else [], width)
+    if view.would not in _ACTS or not view.verdicts:
+        lines += _block("so", [plain(view.sentence)], width)
+    return lines
+
+
+def _block(heading: str, texts: Sequence[str], width: int) -> list[str]:
+    lines: list[str] = []
+    for place, text in enumerate(texts):
+        lead = (f"  {heading}" if place == 0 else "").ljust(_HANG)
+        # Rows of a table are laid out already; a wrap would tear their columns.
+        lines += [lead + text] if len(lead) + len(text) <= width else wrapped(lead, text, width, hang=_HANG + 2)
+    return lines

@@ -1,0 +1,103 @@
+"""Options that several commands share, and how an answer is given as JSON."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from remediator.cli.client import DEFAULT_URL, Answer, Client
+from remediator.cli.text import plain
+from remediator.core.durations import parse_duration
+
+Result = TypeVar("Result")
+Command = Callable[..., Result]
+
+
+def duration(text: str) -> float:
+    """Type of an option: seconds of a duration as Prometheus writes it; the usage error names the right spelling."""
+    try:
+        return parse_duration(text)
+    except ValueError as fault:
+        raise click.BadParameter(str(fault)) from fault
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Type of an option `name=value`: both parts; everything behind the first `=` is the value."""
+    name, equals, rest = text.partition("=")
+    if not equals or not name.strip():
+        raise click.BadParameter(f"{plain(text)!r} is not of the form name=value")
+    return name.strip(), rest
+
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+DIRECTORY = click.Path(path_type=Path, file_okay=False)
+
+
+def connected(command: Command[Result]) -> Command[Result]:
+    """Adds --url, --token-file and --timeout; the command gets `client`."""
+
+    @click.option(
+        "--url", envvar="REMEDIATOR_URL", default=DEFAULT_URL, show_default=True, help="Where the service is."
+    )
+    @click.option("--token-file", type=FILE, envvar="REMEDIATOR_TOKEN_FILE", help="File that holds the token.")
+    @click.option("--timeout", type=duration, default="10s", show_default=True, help="How long to wait for an answer.")
+    @functools.wraps(command)
+    def asking(*, url: str, token_file: Path | None, timeout: float, **rest: object) -> Result:
+        with Client(url=url, token_file=token_file, timeout=timeout) as client:
+            return command(client=client, **rest)
+
+    return asking
+
+
+def output(command: Command[Result]) -> Command[Result]:
+    """Adds `-o table|json`; the command gets `form`."""
+    choice = click.Choice(["table", "json"])
+    return click.option("-o", "--output", "form", type=choice, default="table", show_default=True, help="Form.")(
+        command
+    )
+
+
+def person(command: Command[Result]) -> Command[Result]:
+    """Adds `--by`, who is asking: $USER unless it is given."""
+    return click.option(
+        "--by", envvar=["REMEDIATOR_BY", "USER"], required=True, help="Who orders this.  [default: $USER]"
+    )(command)
+
+
+def because(command: Command[Result]) -> Command[Result]:
+    """Adds a mandatory `-m WHY`."""
+    return click.option("-m", "--reason", required=True, help="Why; kept in the journal.")(command)
+
+
+def unasked(command: Command[Result]) -> Command[Result]:
+    """Adds `--yes`; the command gets `yes`."""
+    return click.option("-y", "--yes", is_flag=True, help="Do not ask.")(command)
+
+
+def confirmed(question: str, *, yes: bool) -> bool:
+    """Whether a person agrees: `--yes`, or `y` on a terminal. A usage error where there is nobody to ask."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise click.UsageError("there is no terminal to ask on; look at the plan, then add --yes")
+    return click.confirm(question, default=False, err=True)
+
+
+def give_json(answer: Answer) -> None:
+    """Prints an answer as it came."""
+    click.echo(answer.json())
+
+
+def chatter(text: str) -> None:
+    """Says something that is not the answer: on stderr."""
+    click.echo(text, err=True)
+
+
+def finish(ctx: click.Context, code: int) -> None:
+    """Ends the command with an exit code."""
+    ctx.exit(code)
