@@ -36,6 +36,10 @@ class Place(Protocol):
         """Changes one byte of the newest snapshot's state; no store is open."""
         ...
 
+    async def kept_snapshots(self) -> int:
+        """How many snapshots lie there; no store is open."""
+        ...
+
 
 class MemoryPlace:
     """A disk in memory."""
@@ -52,6 +56,9 @@ class MemoryPlace:
         spoilt = Snapshot(head=snapshot.head, state=b"?" + snapshot.state[1:])
         self.disk.snapshots[newest] = (spoilt, digest)
 
+    async def kept_snapshots(self) -> int:
+        return len(self.disk.snapshots)
+
 
 class SqlitePlace:
     """A file of its own."""
@@ -66,6 +73,10 @@ class SqlitePlace:
         self.change(
             "UPDATE snapshot SET state = CAST('?' || substr(state, 2) AS BLOB) WHERE seq = (SELECT max(seq) FROM snapshot)"
         )
+
+    async def kept_snapshots(self) -> int:
+        with closing(sqlite3.connect(self.path)) as connection:
+            return len(connection.execute("SELECT seq FROM snapshot").fetchall())
 
     def beside(self, name: str) -> Path:
         """Another file that belongs to this journal, such as `-wal`."""

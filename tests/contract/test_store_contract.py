@@ -190,9 +190,11 @@ async def test_the_action_log_is_listed_newest_first_page_by_page(store: Store, 
     await fill(store, [scribe.row(name, at) for name, at in zip(names, times, strict=True)], scribe)
     seen: list[str] = []
     before: tuple[float, str] | None = None
-    while page := await store.incidents(IncidentFilter(limit=2, before=before)):
+    for size in (2, 2, 1, 0):
+        page = await store.incidents(IncidentFilter(limit=2, before=before))
+        assert len(page) == size
         seen += [row.incident for row in page]
-        before = (page[-1].opened_at, page[-1].incident)
+        before = (page[-1].opened_at, page[-1].incident) if page else before
     assert seen == ["inc-e", "inc-d", "inc-c", "inc-b", "inc-a"]
 
 
@@ -262,6 +264,7 @@ async def test_the_newest_snapshot_is_loaded_and_the_two_newest_are_kept(place: 
         await store.save_snapshot(Snapshot(head=head, state=b"state %d" % number))
     assert await store.load_snapshot() == Snapshot(head=heads[3], state=b"state 3")
     await store.close()
+    assert await place.kept_snapshots() == 2
 
     await place.spoil_newest_snapshot()
     assert await reopened_snapshot(place) == Snapshot(head=heads[2], state=b"state 2"), "the newest one is not whole"
