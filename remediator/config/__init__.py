@@ -4,5 +4,7 @@
 """
 
 from remediator.config.loading import Loaded, load_rules
+from remediator.config.settings import Settings, read_secret
+from remediator.config.settings_loading import load_settings, rule_paths
 
-__all__ = ["Loaded", "load_rules"]
+__all__ = ["Loaded", "Settings", "load_rules", "load_settings", "read_secret", "rule_paths"]

@@ -146,8 +146,12 @@ def _tell(model: type[Shape], document: Document, path: Path, loc: Path, error: 
     match error["type"]:
         case "extra_forbidden":
             owner = _shape_at(model, loc[:-1])
+            known = _keys(owner)
+            if f"{key}_file" in known:
+                fix = f"write the secret to a file of its own and name that: {key}_file: …"
+                return _Told(document.key(whole), "literal-secret", f"'{key}' would put a secret into this file", fix)
             sentence = f"{owner.noun} has no field '{key}'"
-            return _Told(document.key(whole), "unknown-field", sentence, nearest(key, _keys(owner)))
+            return _Told(document.key(whole), "unknown-field", sentence, nearest(key, known))
         case "missing":
             owner = _shape_at(model, loc[:-1])
             sentence = f"{owner.noun} has no '{key}'"

@@ -157,8 +157,10 @@ def _label(raw: object) -> str:
 
 def _url(raw: object) -> str:
     text = _text(raw)
+    if re.match(r"https?://[^/?#]*@", text):
+        raise Misspelt("literal-secret", "has a user or a password in it", "use basic_auth with a password_file")
     if not _URL.fullmatch(text):
-        fix = "write for example http://127.0.0.1:9090, without a user or password in it"
+        fix = "write for example http://127.0.0.1:9090"
         raise Misspelt("bad-url", "is not an http or https URL", fix)
     return text
 
@@ -169,7 +171,7 @@ def one_of(*words: str) -> BeforeValidator:
     def check(raw: object) -> str:
         text = _text(raw)
         if text not in words:
-            raise Misspelt("unknown-word", f"'{text}' is not one of {', '.join(words)}", nearest(text, words))
+            raise Misspelt("unknown-word", f"'{text}' is not a word this can be", nearest(text, words))
         return text
 
     return BeforeValidator(check)

@@ -1,0 +1,251 @@
+"""remediator.yml to `Settings`, and its patterns to files. Reads the files it is given and looks at secrets' modes."""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING
+
+from remediator.config.compiling import Item, compile_intervals
+from remediator.config.documents import Document, Path, parse_document
+from remediator.config.faults import Faults, read_shape
+from remediator.config.files import decode, read_file
+from remediator.config.settings import (
+    AlertmanagerSettings,
+    BasicAuth,
+    DockerSettings,
+    KumoSettings,
+    LimitSettings,
+    NodeSettings,
+    PersonSettings,
+    PrometheusSettings,
+    ReceiverSettings,
+    RedisSettings,
+    Settings,
+    StorageSettings,
+    TargetSettings,
+    WebhookSettings,
+    WebSettings,
+    secret_warning,
+)
+from remediator.config.settings_model import (
+    BasicAuthShape,
+    ReceiverShape,
+    RedisShape,
+    SettingsFile,
+    WebhookShape,
+    WebShape,
+)
+from remediator.config.shapes import nearest
+from remediator.core.rules import Mode
+from remediator.errors import InvalidConfiguration, Position, Problem
+
+if TYPE_CHECKING:
+    from remediator.config.settings_model import TargetsShape
+
+# Files beside the rules that hold their tests.
+TESTS = "_test.yml"
+
+
+def load_settings(path: FilePath) -> Settings:
+    """The settings of one file; all its faults are raised together as InvalidConfiguration."""
+    faults = Faults()
+    document = parse_document(str(path), decode(path, read_file(path)))
+    faults.take(document.problems)
+    if document.value is None and not document.problems:
+        return Settings(source=str(path))
+    shape = read_shape(SettingsFile, document, (), faults) if document.value is not None else None
+    settings = _SettingsCompiler(document, path, shape, faults).settings() if shape else Settings()
+    faults.raise_errors()
+    return settings
+
+
+def rule_paths(settings: Settings) -> tuple[FilePath, ...]:
+    """The rules files that the settings name, in order and without their tests; InvalidConfiguration if there is none."""
+    found: dict[FilePath, None] = {}
+    problems: list[Problem] = []
+    for pattern in settings.rule_files:
+        names = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else [pattern]  # noqa: PTH207
+        files = [FilePath(name) for name in names if not name.endswith(TESTS)]
+        if not files:
+            sentence = f"rule_files names {pattern}, and there is no such file"
+            position = Position(settings.source or "remediator.yml", 1, 1)
+            problems.append(Problem(position=position, name="no-such-file", sentence=sentence, fix="check the pattern"))
+        found.update(dict.fromkeys(files))
+    if problems:
+        raise InvalidConfiguration(problems)
+    return tuple(found)
+
+
+class _SettingsCompiler:
+    """Makes plain values of the shape and tells what is wrong between its parts."""
+
+    def __init__(self, document: Document, path: FilePath, shape: SettingsFile, faults: Faults) -> None:
+        self._document = document
+        self._directory = path.parent
+        self._shape = shape
+        self._faults = faults
+
+    def settings(self) -> Settings:
+        """The settings."""
+        shape = self._shape
+        self._check_receivers()
+        intervals = compile_intervals(
+            [
+                Item(document=self._document, path=("time_intervals", place), shape=item)
+                for place, item in enumerate(shape.time_intervals)
+            ],
+            {},
+            self._faults,
+        )
+        receivers = tuple(self._receiver(place, receiver) for place, receiver in enumerate(shape.receivers))
+        return Settings(
+            source=self._document.file,
+            mode=Mode.DRY_RUN if shape.mode is None else shape.mode,
+            rule_files=tuple(os.path.join(self._directory, pattern) for pattern in shape.rule_files),  # noqa: PTH118
+            prometheus=self._prometheus(),
+            alertmanager=self._alertmanager(),
+            storage=StorageSettings(path=self._path(shape.storage.path), retention=shape.storage.retention),
+            web=self._web(shape.web),
+            limits=LimitSettings(**{name: getattr(shape.limits, name) for name in type(shape.limits).model_fields}),
+            receivers=receivers,
+            notify={
+                "critical": tuple(shape.notify.critical),
+                "warning": tuple(shape.notify.warning),
+                "info": tuple(shape.notify.info),
+            },
+            escalate=tuple(shape.escalate),
+            time_intervals=intervals,
+            targets=self._targets(shape.targets),
+            warnings=self._faults.sorted(),
+        )
+
+    def _path(self, text: str) -> FilePath:
+        return self._directory / text
+
+    def _secret(self, path: Path, text: str) -> FilePath:
+        file = self._path(text)
+        warned = secret_warning(file)
+        if warned:
+            self._faults.warning(self._document.at(path), *warned)
+        return file
+
+    def _basic_auth(self, path: Path, shape: BasicAuthShape | None) -> BasicAuth | None:
+        if shape is None:
+            return None
+        file = self._secret((*path, "basic_auth", "password_file"), shape.password_file)
+        return BasicAuth(username=shape.username, password_file=file)
+
+    def _prometheus(self) -> PrometheusSettings | None:
+        shape = self._shape.prometheus
+        if shape is None:
+            return None
+        return PrometheusSettings(
+            url=shape.url.rstrip("/"),
+            timeout=shape.timeout,
+            max_age=shape.max_age,
+            basic_auth=self._basic_auth(("prometheus",), shape.basic_auth),
+        )
+
+    def _alertmanager(self) -> AlertmanagerSettings | None:
+        shape = self._shape.alertmanager
+        if shape is None:
+            return None
+        return AlertmanagerSettings(
+            url=shape.url.rstrip("/"), basic_auth=self._basic_auth(("alertmanager",), shape.basic_auth)
+        )
+
+    def _web(self, shape: WebShape) -> WebSettings:
+        return WebSettings(
+            listen_address=shape.listen_address,
+            external_url=(shape.external_url or "").rstrip("/"),
+            hosts=tuple(shape.hosts),
+            bearer_token_files=tuple(
+                self._secret(("web", "bearer_token_file", place), text)
+                for place, text in enumerate(shape.bearer_token_file)
+            ),
+            basic_auth=self._basic_auth(("web",), shape.basic_auth),
+            people=tuple(
+                PersonSettings(
+                    name=person.name,
+                    token_file=self._secret(("web", "people", place, "token_file"), person.token_file),
+                    scope=person.scope,
+                )
+                for place, person in enumerate(shape.people)
+            ),
+        )
+
+    def _receiver(self, place: int, shape: ReceiverShape) -> ReceiverSettings:
+        path: Path = ("receivers", place, "webhook_configs")
+        webhooks = [self._webhook((*path, number), hook) for number, hook in enumerate(shape.webhook_configs)]
+        return ReceiverSettings(name=shape.name, webhooks=tuple(webhooks))
+
+    def _webhook(self, path: Path, shape: WebhookShape) -> WebhookSettings:
+        url_file = self._url_file(path, shape)
+        token = shape.credentials_file
+        return WebhookSettings(
+            url=shape.url or "",
+            url_file=url_file,
+            credentials_file=self._secret((*path, "credentials_file"), token) if token else None,
+        )
+
+    def _url_file(self, path: Path, shape: WebhookShape | RedisShape) -> FilePath | None:
+        """The file with the URL; exactly one of `url` and `url_file` must be written."""
+        if (shape.url is None) == (shape.url_file is None):
+            sentence = f"{shape.noun} needs exactly one of url and url_file"
+            self._faults.error(self._document.key(path), "missing-field", sentence, "write one of them")
+        return self._secret((*path, "url_file"), shape.url_file) if shape.url_file else None
+
+    def _check_receivers(self) -> None:
+        shape, document = self._shape, self._document
+        names: list[str] = []
+        for place, receiver in enumerate(shape.receivers):
+            if receiver.name in names:
+                position = document.at(("receivers", place, "name"))
+                sentence = f"there is another receiver '{receiver.name}'"
+                self._faults.error(position, "duplicate-name", sentence, "rename one of them")
+            names.append(receiver.name)
+        wanted: list[tuple[Path, list[str]]] = [
+            (("notify", "critical"), shape.notify.critical),
+            (("notify", "warning"), shape.notify.warning),
+            (("notify", "info"), shape.notify.info),
+            (("escalate",), shape.escalate),
+        ]
+        for path, listed in wanted:
+            for place, name in enumerate(listed):
+                if name not in names:
+                    sentence, fix = f"there is no receiver '{name}'", nearest(name, names)
+                    self._faults.error(document.at((*path, place)), "unknown-receiver", sentence, fix)
+
+    def _targets(self, shape: TargetsShape) -> TargetSettings:
+        docker = shape.docker
+        return TargetSettings(
+            kumomta=self._kumomta(shape),
+            docker=DockerSettings(socket=self._path(docker.socket), allow=tuple(docker.allow)) if docker else None,
+            redis={
+                name: RedisSettings(url=one.url or "", url_file=self._url_file(("targets", "redis", name), one))
+                for name, one in shape.redis.items()
+            },
+            http=tuple(shape.http.allow) if shape.http else None,
+            command=tuple(shape.command.allow) if shape.command else None,
+        )
+
+    def _kumomta(self, shape: TargetsShape) -> KumoSettings | None:
+        kumo = shape.kumomta
+        if kumo is None:
+            return None
+        path: Path = ("targets", "kumomta")
+        for name in kumo.shaping_files:
+            if name not in kumo.nodes:
+                position = self._document.key((*path, "shaping_files", name))
+                self._faults.error(position, "unknown-node", f"there is no node '{name}'", nearest(name, kumo.nodes))
+        nodes = {
+            name: NodeSettings(
+                url=node.url.rstrip("/"), basic_auth=self._basic_auth((*path, "nodes", name), node.basic_auth)
+            )
+            for name, node in kumo.nodes.items()
+        }
+        return KumoSettings(
+            nodes=nodes, shaping_files={name: self._path(text) for name, text in kumo.shaping_files.items()}
+        )

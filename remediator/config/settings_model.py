@@ -1,0 +1,294 @@
+"""The shape of remediator.yml: which keys there are, what each may hold, and what it means (shown by editors).
+
+No secret stands in this file: where one is needed, the key ends in `_file` and names a file that holds it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, ClassVar
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from remediator.config.documents import Bare
+from remediator.config.rules_model import IntervalsShape
+from remediator.config.shapes import (
+    Count,
+    Misspelt,
+    ModeWord,
+    Name,
+    Names,
+    PositiveSeconds,
+    Shape,
+    Text,
+    Texts,
+    Url,
+    kind_of,
+    one_of,
+)
+from remediator.core.params import ParamType, parse_value
+
+SCOPES = ("read", "approve", "admin")
+_LISTEN = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]|):(?P<port>[0-9]{1,5})")
+_SIZE = re.compile(r"(?P<number>[0-9]{1,6})\s?(?P<unit>B|KiB|MiB)")
+_UNITS = {"B": 1, "KiB": 1024, "MiB": 1024 * 1024}
+_REDIS = re.compile(r"rediss?://[A-Za-z0-9.\-\[\]:]+(?:/[0-9]{1,2})?")
+
+
+def _text(raw: object) -> str:
+    if isinstance(raw, str) and raw.strip():
+        return str(raw)
+    raise Misspelt("wrong-type", f"must be text, not {kind_of(raw)}", "write one text")
+
+
+def _listen(raw: object) -> str:
+    text = _text(raw)
+    found = _LISTEN.fullmatch(text)
+    if not found or int(found["port"]) > 65535:
+        raise Misspelt("bad-address", f"'{text}' is not an address to listen on", "write for example 127.0.0.1:9097")
+    return text
+
+
+def _target_name(raw: object) -> str:
+    try:
+        return str(parse_value(ParamType.NAME, _text(raw)))
+    except Misspelt:
+        raise
+    except ValueError as fault:
+        raise Misspelt("bad-name", str(fault)) from None
+
+
+def _redis_url(raw: object) -> str:
+    text = _text(raw)
+    if "@" in text:
+        sentence = "has a password in it"
+        raise Misspelt("literal-secret", sentence, "write the whole URL to a file and name it: url_file")
+    if not _REDIS.fullmatch(text):
+        raise Misspelt("bad-url", "is not a Redis URL", "write for example redis://127.0.0.1:6379")
+    return text
+
+
+def _program(raw: object) -> str:
+    text = _text(raw)
+    if not text.startswith("/") or "/../" in text or text.endswith("/"):
+        raise Misspelt("bad-path", f"'{text}' is not the absolute path of a program", "write for example /usr/bin/true")
+    return text
+
+
+def _size(raw: object) -> int:
+    found = _SIZE.fullmatch(_text(raw))
+    if not found or int(found["number"]) == 0:
+        raise Misspelt("bad-size", f"{kind_of(raw)} is not a size", "write for example 8MiB")
+    return int(found["number"]) * _UNITS[found["unit"]]
+
+
+def _queue(raw: object) -> int:
+    if isinstance(raw, Bare) and re.fullmatch(r"[1-9][0-9]{0,6}", raw):
+        return int(raw)
+    raise Misspelt("wrong-type", f"must be a whole number from 1 on, not {kind_of(raw)}", "write for example 50000")
+
+
+def _one_or_many(raw: object) -> object:
+    return [raw] if isinstance(raw, str) else raw
+
+
+FilePath = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": "string", "minLength": 1})]
+FilePaths = Annotated[
+    list[FilePath],
+    BeforeValidator(_one_or_many),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+TargetName = Annotated[str, BeforeValidator(_target_name), WithJsonSchema({"type": "string"})]
+Listen = Annotated[str, BeforeValidator(_listen), WithJsonSchema({"type": "string"})]
+RedisUrl = Annotated[str, BeforeValidator(_redis_url), WithJsonSchema({"type": "string", "format": "uri"})]
+Program = Annotated[str, BeforeValidator(_program), WithJsonSchema({"type": "string", "pattern": "^/"})]
+Size = Annotated[int, BeforeValidator(_size), WithJsonSchema({"type": "string", "pattern": "^[0-9]+ ?(B|KiB|MiB)$"})]
+
+
+class BasicAuthShape(Shape):
+    """A user and the file with the password."""
+
+    noun: ClassVar[str] = "'basic_auth'"
+    username: Text = Field(description="The user's name.")
+    password_file: FilePath = Field(description="A file that holds the password and nothing else.")
+
+
+class PrometheusShape(Shape):
+    """Where conditions are asked."""
+
+    noun: ClassVar[str] = "'prometheus'"
+    url: Url = Field(description="Its base URL.")
+    timeout: PositiveSeconds = Field(default=10.0, description="Bounds one question. Default 10s.")
+    max_age: PositiveSeconds = Field(default=120.0, description="An older sample is no evidence. Default 2m.")
+    basic_auth: BasicAuthShape | None = Field(default=None, description="How we say who we are.")
+
+
+class AlertmanagerShape(Shape):
+    """Where the present state of alerts is asked."""
+
+    noun: ClassVar[str] = "'alertmanager'"
+    url: Url = Field(description="Its base URL.")
+    basic_auth: BasicAuthShape | None = Field(default=None, description="How we say who we are.")
+
+
+class StorageShape(Shape):
+    """Where the journal lives."""
+
+    noun: ClassVar[str] = "'storage'"
+    path: FilePath = Field(default="data", description="A directory on a local disk. Default data, beside this file.")
+    retention: PositiveSeconds = Field(default=90 * 86_400.0, description="How long entries are kept. Default 90d.")
+
+
+class PersonShape(Shape):
+    """Somebody who may look, approve or administer."""
+
+    noun: ClassVar[str] = "an item of 'people'"
+    name: Text = Field(description="Stands in the journal beside what they did.")
+    token_file: FilePath = Field(description="A file that holds their token, at least 16 characters.")
+    scope: Annotated[str, one_of(*SCOPES), WithJsonSchema({"enum": list(SCOPES)})] = Field(
+        description="read, approve (may also approve and pause) or admin (may also run and undo)."
+    )
+
+
+class WebShape(Shape):
+    """What we serve, and to whom."""
+
+    noun: ClassVar[str] = "'web'"
+    listen_address: Listen = Field(default="127.0.0.1:9097", description="Default 127.0.0.1:9097.")
+    external_url: Url | None = Field(
+        default=None, description="Under which people reach the console; used in messages."
+    )
+    hosts: Texts = Field(default_factory=list, description="Host names under which the console may be asked for.")
+    bearer_token_file: FilePaths = Field(
+        default_factory=list, description="Files with the tokens Alertmanager may use; several while one is changed."
+    )
+    basic_auth: BasicAuthShape | None = Field(default=None, description="A user that Alertmanager may use.")
+    people: list[PersonShape] = Field(default_factory=list, description="Who may use the console and the API.")
+
+
+class LimitsShape(Shape):
+    """How much is done at once, and how long anything may take."""
+
+    noun: ClassVar[str] = "'limits'"
+    max_runs: Count = Field(default=10, description="Runs at the same time, over all rules. Default 10.")
+    max_wait: PositiveSeconds = Field(
+        default=4 * 3600.0, description="The most a run may wait for its guards, whatever its rule says. Default 4h."
+    )
+    queue: Annotated[int, BeforeValidator(_queue), WithJsonSchema({"type": "integer"})] = Field(
+        default=50_000, description="Notifications that may wait for a decision before we answer 503. Default 50000."
+    )
+    lapse_after: PositiveSeconds = Field(
+        default=28_800.0, description="A firing alert that is not repeated for so long counts as gone. Default 8h."
+    )
+    body: Size = Field(default=8 * 1024 * 1024, description="The largest notification we take. Default 8MiB.")
+    body_deadline: PositiveSeconds = Field(default=10.0, description="How long its sender may take. Default 10s.")
+    grace: PositiveSeconds = Field(default=30.0, description="What running steps get after SIGTERM. Default 30s.")
+
+
+class WebhookShape(Shape):
+    """A URL that gets messages as JSON; exactly one of url and url_file."""
+
+    noun: ClassVar[str] = "an item of 'webhook_configs'"
+    url: Url | None = Field(default=None, description="Where messages are posted, if the URL is no secret.")
+    url_file: FilePath | None = Field(default=None, description="A file that holds the URL, if it is a secret.")
+    credentials_file: FilePath | None = Field(default=None, description="A file that holds a bearer token.")
+
+
+class ReceiverShape(Shape):
+    """A way to tell people; never the system under repair."""
+
+    noun: ClassVar[str] = "a receiver"
+    name: Name = Field(description="Named by notify and escalate; unique.")
+    webhook_configs: list[WebhookShape] = Field(min_length=1, description="URLs that get messages as JSON.")
+
+
+class NotifyShape(Shape):
+    """Who is told, by the severity of the alert."""
+
+    noun: ClassVar[str] = "'notify'"
+    critical: Names = Field(default_factory=list, description="Receivers for severity critical.")
+    warning: Names = Field(default_factory=list, description="Receivers for severity warning.")
+    info: Names = Field(default_factory=list, description="Receivers for everything else.")
+
+
+class NodeShape(Shape):
+    """One kumod."""
+
+    noun: ClassVar[str] = "a node"
+    url: Url = Field(description="Its own HTTP listener, never a load balancer's.")
+    basic_auth: BasicAuthShape | None = Field(default=None, description="How we say who we are.")
+
+
+class KumoShape(Shape):
+    """The kumods we may act on."""
+
+    noun: ClassVar[str] = "'kumomta'"
+    nodes: dict[TargetName, NodeShape] = Field(
+        default_factory=dict, description="Each kumod by the name that alerts give it in their label instance."
+    )
+    shaping_files: dict[TargetName, FilePath] = Field(
+        default_factory=dict, description="For nodes whose shaping may be edited: the TOML file they read."
+    )
+
+
+class DockerShape(Shape):
+    """The containers we may restart."""
+
+    noun: ClassVar[str] = "'docker'"
+    socket: FilePath = Field(default="/run/docker.sock", description="The Engine's Unix socket, or that of a proxy.")
+    allow: Names = Field(description="Names of the containers that may be restarted.")
+
+
+class RedisShape(Shape):
+    """One Redis that may be configured; exactly one of url and url_file."""
+
+    noun: ClassVar[str] = "a Redis"
+    url: RedisUrl | None = Field(default=None, description="redis://host:port, without a password.")
+    url_file: FilePath | None = Field(default=None, description="A file that holds the URL with its password.")
+
+
+class HttpShape(Shape):
+    """The URLs we may call."""
+
+    noun: ClassVar[str] = "'http'"
+    allow: Annotated[list[Url], BeforeValidator(_one_or_many)] = Field(
+        description="Prefixes of URLs that may be called."
+    )
+
+
+class CommandShape(Shape):
+    """The programs we may start."""
+
+    noun: ClassVar[str] = "'command'"
+    allow: Annotated[list[Program], BeforeValidator(_one_or_many)] = Field(description="Absolute paths of programs.")
+
+
+class TargetsShape(Shape):
+    """What actions may touch; what is not named here is refused."""
+
+    noun: ClassVar[str] = "'targets'"
+    kumomta: KumoShape | None = Field(default=None, description="The kumods we may act on.")
+    docker: DockerShape | None = Field(default=None, description="The containers we may restart.")
+    redis: dict[TargetName, RedisShape] = Field(default_factory=dict, description="The Redis servers we may configure.")
+    http: HttpShape | None = Field(default=None, description="The URLs we may call.")
+    command: CommandShape | None = Field(default=None, description="The programs we may start.")
+
+
+class SettingsFile(Shape):
+    """remediator.yml."""
+
+    noun: ClassVar[str] = "the settings file"
+    mode: ModeWord | None = Field(
+        default=None, description="The most that any rule may do: off, dry-run (default), approve or auto."
+    )
+    rule_files: FilePaths = Field(default_factory=list, description="Rules files; * and ** stand for names.")
+    prometheus: PrometheusShape | None = Field(default=None, description="Where conditions are asked.")
+    alertmanager: AlertmanagerShape | None = Field(default=None, description="Where the state of alerts is asked.")
+    storage: StorageShape = Field(default_factory=StorageShape, description="Where the journal lives.")
+    web: WebShape = Field(default_factory=WebShape, description="What we serve, and to whom.")
+    limits: LimitsShape = Field(default_factory=LimitsShape, description="How much at once, and for how long.")
+    receivers: list[ReceiverShape] = Field(default_factory=list, description="The ways to tell people.")
+    notify: NotifyShape = Field(default_factory=NotifyShape, description="Who is told, by severity.")
+    escalate: Names = Field(default_factory=list, description="Receivers when a person is needed.")
+    time_intervals: list[IntervalsShape] = Field(default_factory=list, description="When hands stay off.")
+    targets: TargetsShape = Field(default_factory=TargetsShape, description="What actions may touch.")
