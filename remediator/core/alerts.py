@@ -175,7 +175,8 @@ def identity(labels: Mapping[str, str], ignored: Iterable[str] = IGNORED_LABELS)
     digest = hashlib.sha256()
     for name in sorted(labels):
         if name not in skip:
-            digest.update(f"{name}\xff{labels[name]}\xff".encode())
+            # 0xFF never occurs in UTF-8, so no value can pretend to be the next label.
+            digest.update(name.encode() + b"\xff" + labels[name].encode() + b"\xff")
     return digest.hexdigest()[:32]
 
 
