@@ -24,7 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from remediator.demo.kumod import humantime
 from remediator.demo.kumod.app import RESET, create_app, create_control
 from remediator.demo.kumod.auth import LOOPBACK, Gate
-from remediator.demo.kumod.mail import Retries
+from remediator.demo.kumod.domains import Retries
 from remediator.demo.kumod.node import Kumod, default_domains
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from remediator.demo.kumod import shaping
 from remediator.demo.kumod.admin import Criteria, Orders
+from remediator.demo.kumod.domains import Domain, Retries
 from remediator.demo.kumod.faults import Faults
 from remediator.demo.kumod.ledger import Ledger
-from remediator.demo.kumod.mail import Domain, Mail, Retries
+from remediator.demo.kumod.mail import Mail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from remediator.demo.kumod import humantime
+from remediator.demo.kumod.domains import Domain
 from remediator.demo.kumod.faults import Fault, Kind
-from remediator.demo.kumod.mail import Domain
 
 if TYPE_CHECKING:
     from remediator.demo.kumod.node import Kumod

@@ -8,7 +8,8 @@ from random import Random
 import pytest
 
 from remediator.demo.kumod.admin import Orders
-from remediator.demo.kumod.mail import Domain, Mail, Retries, Stream
+from remediator.demo.kumod.domains import Domain, Retries, Stream
+from remediator.demo.kumod.mail import Mail
 
 
 class World:

@@ -9,7 +9,8 @@ import pytest
 
 from remediator.demo.kumod import shaping
 from remediator.demo.kumod.admin import Bounce, Criteria, Orders, ReadySuspension, Suspension
-from remediator.demo.kumod.mail import MAX_READY, Domain, Mail, Retries
+from remediator.demo.kumod.domains import Domain, Retries
+from remediator.demo.kumod.mail import MAX_READY, Mail
 from remediator.demo.kumod.tallies import SMTP_CLIENT, Outcome
 
 
@@ -226,6 +227,21 @@ def test_a_receiver_that_takes_little_fills_the_ready_queues(make_domain: MakeDo
     assert world.ready() == 2 * MAX_READY
     assert world.mail.tallies.delayed_ready_full[QUEUE] > 0
     assert all(ready.limited_since is not None for ready in world.mail.ready.values())
+
+
+def test_a_great_flush_drains_within_minutes(make_domain: MakeDomain, make_world: MakeWorld) -> None:
+    domain = make_domain(inject_per_s=100.0)
+    world = make_world([domain])
+    entry = suspension(domain="gmail.com")
+    world.orders.suspensions.add(entry)
+    world.run(600.0)
+    domain.inject_per_s = 0.0
+    held = world.scheduled()
+    world.orders.suspensions.remove(entry.id, world.mail.now)
+    world.mail.flush(world.mail.scheduled[QUEUE])
+    world.run(300.0)
+    assert held > 50_000
+    assert domain.truth.delivered == held
 
 
 def test_a_blocked_domain_fails_for_now_and_is_tried_again(make_domain: MakeDomain, make_world: MakeWorld) -> None:
