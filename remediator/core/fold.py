@@ -23,6 +23,7 @@ from remediator.core.state import (
     Outgoing,
     Pause,
     Pending,
+    RunStatus,
     State,
     Tally,
 )
@@ -215,7 +216,14 @@ def _paused(state: State, fact: e.PauseSet, entry: e.Entry) -> State:
 
 
 def _resumed(state: State, fact: e.PauseCleared, _entry: e.Entry) -> State:
-    return replace(state, pauses=state.pauses.delete(fact.scope)) if fact.scope in state.pauses else state
+    """Whoever was held back until the pause was to end looks again now: it may have been ended before its time."""
+    if fact.scope not in state.pauses:
+        return state
+    runs = state.runs
+    for run in state.runs.values():
+        if run.status is RunStatus.DEFERRED and run.not_before is not None:
+            runs = runs.set(run.id, replace(run, not_before=None))
+    return replace(state, pauses=state.pauses.delete(fact.scope), runs=runs)
 
 
 def _message(state: State, fact: e.MessageIntent, entry: e.Entry) -> State:

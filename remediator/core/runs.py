@@ -156,10 +156,11 @@ def _resolved(state: State, run: Run) -> Incident | None:
 def _waiting(state: State, run: Run, now: float) -> Effect:
     if _resolved(state, run):
         return End(RunStatus.CANCELLED, "the alert resolved before anything was done")
-    if now - run.planned.at >= run.plan.give_up:
+    gives_up = run.planned.at + run.plan.give_up
+    if now >= gives_up:
         return End(RunStatus.EXPIRED, f"held back until its time was over; last reason: {run.reason or 'none'}")
     if run.not_before is not None and now < run.not_before:
-        return Await(run.not_before)
+        return Await(min(run.not_before, gives_up))
     return AskGuards()
 
 

@@ -67,6 +67,12 @@ class Admission:
         except Exception as fault:  # noqa: BLE001  (a plug-in: no answer is not a yes)
             return Observation(look=Look.UNKNOWN, sentence=f"{type(fault).__name__}: {fault}")
 
+    def withdrawn(self, state: State, moment: Moment, run: Run) -> str:
+        """Why a run that has begun must not take its next step: its rule is gone, or the mode was lowered (G19)."""
+        asked = [guard for guard in self._parts.guards if guard.name == "mode"]
+        verdict = ask_guards(asked, self._parts.facts(state, run, moment)).strictest
+        return "" if verdict.answer is Answer.ALLOW else f"{verdict.guard}: {verdict.sentence}"
+
     # ── inside the lane ──────────────────────────────────────────────────────────────────────────────────────────────
     def _still_asking(self, state: State, moment: Moment, name: str) -> Run | None:
         run = state.runs.get(name)
@@ -118,8 +124,10 @@ class Admission:
     ) -> Sequence[e.AnyFact]:
         """A deferral is recorded when it says something new; asking again to hear the same is not worth an entry."""
         words = tuple(f"{verdict.guard}={verdict.answer.word}" for verdict in decision.verdicts)
-        later = told.until is not None and (run.not_before is None or told.until > run.not_before + LOOK_AGAIN)
-        if words == run.decided and run.status is RunStatus.DEFERRED and not (later and told.until):
+        until = told.until or 0.0
+        soon = until <= moment.at + LOOK_AGAIN  # the next look comes by then anyway
+        later = not soon and (run.not_before is None or until > run.not_before + LOOK_AGAIN)
+        if words == run.decided and run.status is RunStatus.DEFERRED and not later:
             return ()
         facts: list[e.AnyFact] = [told]
         storm = next((v for v in decision.verdicts if v.guard == "blast_radius" and v.answer is Answer.DEFER), None)

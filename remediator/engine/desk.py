@@ -15,6 +15,7 @@ from remediator.core.outcomes import UndoOutcome
 from remediator.core.planning import Unplannable
 from remediator.core.runs import own_undos
 from remediator.core.state import Moment, Run, RunStatus, State
+from remediator.core.telling import clock_time
 from remediator.engine.parts import Parts
 from remediator.engine.undoing import BELL as UNDO_BELL
 from remediator.engine.undoing import Undoing
@@ -43,8 +44,8 @@ class Desk:
         """Says yes to exactly the plan with this digest; the guards are asked again before anything is done."""
         run = self._find(name, RunStatus.AWAITING_APPROVAL)
 
-        def decide(state: State, _moment: Moment) -> Sequence[e.AnyFact]:
-            current = _waiting(state, run.id)
+        def decide(state: State, moment: Moment) -> Sequence[e.AnyFact]:
+            current = _waiting(state, run.id, moment)
             if digest != current.digest:
                 raise RefusedRequest(
                     409, f"plan {digest} is not what waits; the plan is {current.digest} now: look again"
@@ -59,8 +60,8 @@ class Desk:
         """Says no."""
         run = self._find(name, RunStatus.AWAITING_APPROVAL)
 
-        def decide(state: State, _moment: Moment) -> Sequence[e.AnyFact]:
-            _waiting(state, run.id)
+        def decide(state: State, moment: Moment) -> Sequence[e.AnyFact]:
+            _waiting(state, run.id, moment)
             return [e.ApprovalRefused(incident=run.incident, run=run.id, by=_named(by), reason=reason)]
 
         await self._parts.journal.commit(decide)
@@ -71,8 +72,13 @@ class Desk:
         """Stops new effects for `scope` (`all` or `rule:NAME`); steps under way finish, undos go on (G20)."""
         if not reason.strip():
             raise RefusedRequest(400, "a pause needs a reason: the next one on call will ask")
-        if scope != "all" and self._parts.config.ruleset.rule(scope.removeprefix("rule:")) is None:
-            raise RefusedRequest(404, f"there is no rule {scope.removeprefix('rule:')!r}")
+        if seconds is not None and not seconds > 0:
+            raise RefusedRequest(400, f"a pause of {seconds:g}s would be over before it began")
+        kind, _, rule = scope.partition(":")
+        if scope != "all" and kind != "rule":
+            raise RefusedRequest(400, f"{scope!r} is not what can be paused: expected all or rule:NAME")
+        if scope != "all" and self._parts.config.ruleset.rule(rule) is None:
+            raise RefusedRequest(404, f"there is no rule {rule!r}")
 
         def decide(_state: State, moment: Moment) -> Sequence[e.AnyFact]:
             until = moment.at + seconds if seconds is not None else None
@@ -163,14 +169,19 @@ class Desk:
         for run in named:
             if run.status is status:
                 return run
-        raise RefusedRequest(409, f"{named[0].id} is {named[0].status.value}: too late, or too early")
+        raise RefusedRequest(409, f"{named[0].id} is {named[0].status.value}: too late, or too early{_first(named[0])}")
 
 
-def _waiting(state: State, name: str) -> Run:
+def _first(run: Run | None) -> str:
+    return f"; {run.approved_by} was first" if run is not None and run.approved_by else ""
+
+
+def _waiting(state: State, name: str, moment: Moment) -> Run:
     run = state.runs.get(name)
     if run is None or run.status is not RunStatus.AWAITING_APPROVAL:
-        was = f"; {run.approved_by} was first" if run is not None and run.approved_by else ""
-        raise RefusedRequest(409, f"{name} does not wait for approval any more{was}")
+        raise RefusedRequest(409, f"{name} does not wait for approval any more{_first(run)}")
+    if run.approval_expires is not None and moment.at >= run.approval_expires:
+        raise RefusedRequest(409, f"the request for {name} expired at {clock_time(run.approval_expires)}")
     return run
 
 

@@ -21,6 +21,10 @@ from remediator.ports import Accepted
 GIVE_UP = 2.0
 
 
+# How many may wait for the lane: what waits is held in memory, and a store that hangs must not fill it (G14).
+WAITING = 4096
+
+
 class QueueFull(NotCommitted):
     """Too many notifications wait for a decision; the sender tries again."""
 
@@ -35,6 +39,8 @@ class Intake:
         """The place of the notification in the journal, once it is durable."""
         if self._parts.stopping:
             raise NotCommitted("the service is stopping; send it again")
+        if self._parts.journal.waiting >= WAITING:
+            raise QueueFull(f"{self._parts.journal.waiting} requests wait for the journal; send it again")
         try:
             alerts = count_alerts(body)
         except ValueError as fault:

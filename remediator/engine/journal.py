@@ -18,7 +18,6 @@ from remediator.core.entries import (
     AnyFact,
     Draft,
     Entry,
-    IncidentClosed,
     JournalOpened,
     Record,
     claims_of,
@@ -29,6 +28,7 @@ from remediator.core.entries import (
 from remediator.core.fold import fold
 from remediator.core.snapshots import freeze, thaw
 from remediator.core.state import Incident, Moment, State
+from remediator.engine.action_log import rows_of
 from remediator.errors import (
     AppendUnknown,
     Conflict,
@@ -37,7 +37,7 @@ from remediator.errors import (
     NotCommitted,
     StoreError,
 )
-from remediator.ports import Clock, IncidentRow, Snapshot, Store, StoreInfo
+from remediator.ports import Clock, Snapshot, Store, StoreInfo
 
 Decider = Callable[[State, Moment], Sequence[AnyFact]]
 Entail = Callable[[State, State, AnyFact], Sequence[AnyFact]]
@@ -45,6 +45,10 @@ Listener = Callable[[Sequence[Entry], State, State], None]
 
 # How many deciders share one commit at most: bounds the time that one commit can take.
 BATCH = 256
+# How often deciders are asked again because somebody else appended first, before their callers are told.
+CONFLICTS = 16
+# Rests between tries of something that must be recorded (s): doubling from the first to the last.
+FIRST_REST, LAST_REST = 0.2, 5.0
 READ_CHUNK = 2000
 # How many entries a start has to fold at most, give or take (folding costs about 20 microseconds each).
 SNAPSHOT_EVERY = 20_000
@@ -57,6 +61,20 @@ class _Wish:
 
 
 _Batch = tuple[list[AnyFact], _Wish | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """What one commit will hold: decided at `moment`, it makes `after` of the present state."""
+
+    moment: Moment
+    after: State
+    batches: Sequence[_Batch]
+    touched: Mapping[str, Incident]
+
+    @property
+    def wishes(self) -> list[_Wish]:
+        return [wish for _facts, wish in self.batches if wish is not None]
 
 
 class Journal:
@@ -86,8 +104,9 @@ class Journal:
         await self._catch_up()
         if self.head.seq == 0:
             opened = JournalOpened(store_id=info.store_id)
-            _facts, state = self._extend(self.state, self.moment(), [opened], {})
-            await self._append([([opened], None)], state, {})
+            moment = self.moment()
+            _facts, state = self._extend(self.state, moment, [opened], {})
+            await self._append(_Draft(moment, state, [([opened], None)], {}))
         return info
 
     async def _restore(self) -> None:
@@ -151,6 +170,19 @@ class Journal:
         self._wishes.put_nowait(wish)
         return asyncio.shield(wish.done)
 
+    async def insist(self, decider: Decider) -> tuple[Entry, ...]:
+        """As `commit`, but tries again for as long as the store cannot: for what has happened and so has to be on record.
+
+        After an AppendUnknown the decider is asked again too; it has to look whether its facts are there already.
+        """
+        rest = FIRST_REST
+        while True:
+            try:
+                return await self.commit(decider)
+            except StoreError:
+                await self._clock.sleep(rest)
+                rest = min(LAST_REST, rest * 2)
+
     @property
     def waiting(self) -> int:
         """How many deciders wait for the lane."""
@@ -174,46 +206,74 @@ class Journal:
                 _fail(wish, NotCommitted("the service is stopping"))
 
     async def _serve(self, wishes: Sequence[_Wish]) -> None:
-        while True:
-            batches, state, touched = self._decide(wishes)
-            if not batches:
+        error: StoreError = NotCommitted("others kept appending first")
+        for _ in range(CONFLICTS):
+            draft = self._decide(wishes)
+            if not draft.batches:
                 return
+            wishes = draft.wishes
             try:
-                await self._append(batches, state, touched)
-            except Conflict:
-                await self._recover()
-                wishes = [wish for _facts, wish in batches if wish is not None]
-                continue
-            except StoreError as error:
-                self.last_error = str(error)
-                for _facts, wish in batches:
-                    if wish is not None:
-                        _fail(wish, error)
-            return
+                await self._append(draft)
+            except Conflict as conflict:
+                error = conflict
+                if not await self._follow_up(conflict):
+                    break
+            except StoreError as fault:
+                error = fault
+                break
+            else:
+                return
+        self.last_error = str(error)
+        for wish in wishes:
+            _fail(wish, error)
 
-    async def _recover(self) -> None:
-        with contextlib.suppress(StoreError):
-            await self._catch_up()
+    async def _follow_up(self, conflict: Conflict) -> bool:
+        """After a conflict: whether the state is now what the journal says, so that deciding again makes sense."""
+        if conflict.head < self.head.seq:
+            self.broken = (
+                f"the store ends at entry {conflict.head}, but {self.head.seq} was seen: history was lost (G16)"
+            )
+            return False
+        try:
+            await self._follow()
+        except CorruptJournal as fault:
+            self.broken = str(fault)
+            return False
+        except StoreError:
+            return False
+        return True
 
-    def _decide(self, wishes: Sequence[_Wish]) -> tuple[list[_Batch], State, dict[str, Incident]]:
+    async def _follow(self) -> list[Entry]:
+        """Folds what the journal has beyond `head` and publishes it: others wrote it, or we did and never learned."""
+        before, fresh = self.state, list[Entry]()
+        try:
+            while records := await self._store.read(self.head.seq, READ_CHUNK):
+                for record in records:
+                    fresh.append(self._take(record))
+        finally:
+            if fresh:
+                self._publish(fresh, before)
+        return fresh
+
+    def _decide(self, wishes: Sequence[_Wish]) -> _Draft:
         state = self.state
         moment = self.moment()
         batches: list[_Batch] = []
         touched: dict[str, Incident] = {}
         for wish in wishes:
-            if wish.done.cancelled():
-                continue
+            mine: dict[str, Incident] = {}
             try:
-                facts = list(wish.decider(state, moment))
-                facts, state = self._extend(state, moment, facts, touched)
+                facts, after = self._extend(state, moment, wish.decider(state, moment), mine)
             except Exception as fault:  # noqa: BLE001  (a decider that breaks fails its caller, not the lane)
                 _fail(wish, fault)
-            else:
-                if facts:
-                    batches.append((facts, wish))
-                elif not wish.done.done():
-                    wish.done.set_result(())
-        return batches, state, touched
+                continue
+            state = after
+            touched |= mine
+            if facts:
+                batches.append((facts, wish))
+            elif not wish.done.done():
+                wish.done.set_result(())
+        return _Draft(moment, state, batches, touched)
 
     def _extend(
         self, state: State, moment: Moment, facts: Sequence[AnyFact], touched: dict[str, Incident]
@@ -235,26 +295,26 @@ class Journal:
         return done, state
 
     # ── appending ────────────────────────────────────────────────────────────────────────────────────────────────────
-    async def _append(self, batches: Sequence[_Batch], after: State, touched: Mapping[str, Incident]) -> None:
-        moment = self.moment()
+    async def _append(self, draft: _Draft) -> None:
         head = self.head
         records: list[Record] = []
         entries: list[Entry] = []
-        for facts, _wish in batches:
+        for facts, _wish in draft.batches:
             for fact in facts:
-                record, entry = self._record(head, moment, fact)
+                record, entry = self._record(head, draft.moment, fact)
                 records.append(record)
                 entries.append(entry)
                 head = Head(record.seq, record.mac)
         before = self.state
         try:
-            await self._store.append(self.head, records, _rows(touched, entries))
-        except AppendUnknown:
-            await self._settle_unknown(records)
+            await self._store.append(self.head, records, rows_of(draft.touched, entries))
+        except AppendUnknown as lost:
+            await self._settle_unknown(records, lost)
         else:
-            self.state, self.head, self.last_error = after, head, ""
+            self.state, self.head = draft.after, head
             self._publish(entries, before)
-        _settle(batches, entries)
+        self.last_error = ""
+        _settle(draft.batches, entries)
 
     def _publish(self, entries: Sequence[Entry], before: State) -> None:
         for listener in self._listeners:
@@ -288,19 +348,16 @@ class Journal:
         )
         return record, entry
 
-    async def _settle_unknown(self, records: Sequence[Record]) -> None:
+    async def _settle_unknown(self, records: Sequence[Record], lost: AppendUnknown) -> None:
         """After a lost answer: the journal itself says whether the append happened (store contract, `AppendUnknown`)."""
-        before = self.state
-        fresh: list[Entry] = []
-        while True:
-            found = await self._store.read(self.head.seq, READ_CHUNK)
-            if not found:
-                break
-            fresh.extend(self._take(record) for record in found)
-        ids = {entry.id for entry in fresh}
-        if records and records[0].id not in ids:
+        try:
+            fresh = await self._follow()
+        except CorruptJournal:
+            raise
+        except StoreError as fault:
+            raise AppendUnknown(f"{lost}; and the journal could not be read: {fault}") from fault
+        if records[0].id not in {entry.id for entry in fresh}:
             raise NotCommitted("the store lost the answer, and the journal shows that nothing was written")
-        self._publish(fresh, before)
 
     async def close(self) -> None:
         """Keeps a snapshot and closes the store."""
@@ -325,26 +382,3 @@ def _fail(wish: _Wish, error: Exception) -> None:
     if not wish.done.done():
         wish.done.set_exception(error)
         wish.done.exception()  # a caller that no longer waits is no unhandled error
-
-
-def _rows(touched: Mapping[str, Incident], entries: Sequence[Entry]) -> list[IncidentRow]:
-    """The lines of the action log that these entries changed."""
-    if not touched:
-        return []
-    closed = {entry.fact.incident: entry.fact for entry in entries if isinstance(entry.fact, IncidentClosed)}
-    return [_row(incident, closed.get(incident.id), entries[-1].at) for incident in touched.values()]
-
-
-def _row(incident: Incident, closed: IncidentClosed | None, at: float) -> IncidentRow:
-    return IncidentRow(
-        incident=incident.id,
-        rule=incident.rule,
-        target=incident.target_text,
-        status="closed" if closed else incident.status,
-        result=closed.result if closed else "",
-        opened_at=incident.opened.at,
-        changed_at=at,
-        sentence=closed.reason if closed else incident.sentence,
-        labels=incident.labels,
-        dry=incident.dry,
-    )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from remediator.core import entries as e
 from remediator.core.outcomes import Outcome, Result, failed, unknown
-from remediator.core.state import Outgoing
+from remediator.core.state import Outgoing, State
 from remediator.engine.parts import Parts
-from remediator.errors import StoreError
 from remediator.ports import Message
 
 BELL = "outbox"
 TRIES = 6
 FIRST_REST, LAST_REST = 2.0, 120.0
+AT_ONCE = 16
 
 
 class Outbox:
@@ -25,12 +26,25 @@ class Outbox:
     async def watch(self) -> None:
         """Sends what is due, for ever."""
         while not self._parts.stopping:
-            now = self._parts.clock.now()
-            due = [one for one in self._parts.journal.state.outbox.values() if one.next_at <= now]
-            for outgoing in sorted(due, key=lambda one: one.next_at)[:16]:
-                await self._send(outgoing)
+            async with asyncio.TaskGroup() as group:  # side by side: a channel that hangs holds up no other
+                for many in self._due().values():
+                    group.create_task(self._send_all(many))
             upcoming = [one.next_at for one in self._parts.journal.state.outbox.values()]
             await self._parts.rest(BELL, min((at - self._parts.clock.now() for at in upcoming), default=3600.0))
+
+    def _due(self) -> dict[str, list[Outgoing]]:
+        """What is to be sent now, by receiver, oldest first."""
+        now = self._parts.clock.now()
+        due: dict[str, list[Outgoing]] = {}
+        for one in sorted(self._parts.journal.state.outbox.values(), key=lambda one: one.next_at):
+            if one.next_at <= now:
+                due.setdefault(one.receiver, []).append(one)
+        return due
+
+    async def _send_all(self, many: Sequence[Outgoing]) -> None:
+        for outgoing in many[:AT_ONCE]:
+            if not self._parts.stopping:
+                await self._send(outgoing)
 
     async def _send(self, outgoing: Outgoing) -> None:
         outcome = await self._deliver(outgoing)
@@ -43,10 +57,7 @@ class Outbox:
             attempt=outgoing.attempt,
             next_at=self._parts.clock.now() + rest if again else None,
         )
-        try:
-            await self._parts.journal.commit(lambda state, _moment: [told] if told.message in state.outbox else ())
-        except StoreError:
-            await self._parts.clock.sleep(1.0)
+        await self._parts.journal.insist(lambda state, _moment: [told] if _is_open(state, told) else ())
 
     async def _deliver(self, outgoing: Outgoing) -> Outcome:
         receiver = self._parts.receivers.get(outgoing.receiver)
@@ -58,3 +69,9 @@ class Outbox:
                 return await receiver.send(message)
         except Exception as fault:  # noqa: BLE001  (a plug-in: a broken channel must not stop the others)
             return unknown(f"{type(fault).__name__}: {fault}")
+
+
+def _is_open(state: State, told: e.MessageOutcome) -> bool:
+    """Whether this try is not on record yet."""
+    outgoing = state.outbox.get(told.message)
+    return outgoing is not None and outgoing.attempt == told.attempt

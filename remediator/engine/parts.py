@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -80,16 +79,14 @@ class Parts:
             bell.set()
 
     async def rest(self, name: str, seconds: float) -> None:
-        """Waits until the bell rings or the time is over, whichever is first; takes the ring with it."""
+        """Waits until the bell rings, the time is over or the service stops, whichever is first; takes the ring with it."""
         bell = self.wakeup(name)
-        if not bell.is_set():
+        if not bell.is_set() and not self.stopping:
             ringing = asyncio.ensure_future(bell.wait())
             resting = asyncio.ensure_future(self.clock.sleep(max(0.0, seconds)))
             try:
                 await asyncio.wait({ringing, resting}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in (ringing, resting):
-                    task.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await task
+            finally:  # not awaited: a cancellation of the caller that came just now would be lost with theirs
+                ringing.cancel()
+                resting.cancel()
         bell.clear()

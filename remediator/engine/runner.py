@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 from remediator.core import entries as e
 from remediator.core import runs as r
+from remediator.core.fold_runs import admits_outcome
 from remediator.core.outcomes import Look, Observation, Outcome, Presence, Result, ok, unknown
 from remediator.core.plans import PlannedCheck
-from remediator.core.state import Moment, Run, State
+from remediator.core.state import Moment, Run, RunStatus, State
 from remediator.core.verification import NOT_ASKED, Watch, advance, conclude
 from remediator.engine.admission import LOOK_AGAIN, Admission, order
 from remediator.engine.effects import token_of
@@ -22,8 +23,10 @@ from remediator.engine.undoing import Undoing
 from remediator.errors import StoreError
 from remediator.ports import LookCall
 
-# How long to wait before trying the store again with something that must be recorded (s); doubles up to the second.
-STORE_AGAIN = (0.2, 5.0)
+# How long a run waits before it asks a store again that could not commit (s).
+STORE_AGAIN = 5.0
+# How soon a run looks again for something that somebody else has under way (s).
+BUSY_AGAIN = 1.0
 
 
 class Runner:
@@ -43,7 +46,7 @@ class Runner:
             try:
                 await self._step(run)
             except StoreError:
-                await self._parts.clock.sleep(STORE_AGAIN[1])
+                await self._parts.clock.sleep(STORE_AGAIN)
 
     async def _step(self, run: Run) -> None:
         now = self._parts.clock.now()
@@ -61,7 +64,8 @@ class Runner:
             case r.Reconcile():
                 await self._reconcile(run)
             case r.TakeBack(undo=undo):
-                await self._undoing.take_back(undo, cause="rollback")
+                if await self._undoing.take_back(undo, cause="rollback") is None:
+                    await self._parts.rest(run.id, BUSY_AGAIN)
             case r.Interrupted():
                 await self._interrupted(run)
             case _:
@@ -76,16 +80,29 @@ class Runner:
 
     # ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────
     async def _issue(self, run: Run, effect: r.Issue) -> None:
-        entries = await self._parts.journal.commit(lambda state, moment: self._order(state, moment, run.id, effect))
-        if entries:
-            await self._perform(run, entries[0])
-        else:
-            await self._parts.rest(run.id, LOOK_AGAIN)
+        await self._ordered(run, effect, standing=effect)
 
-    def _order(self, state: State, moment: Moment, name: str, effect: r.Issue) -> Sequence[e.AnyFact]:
-        run = self._unmoved(state, moment, name, effect)
+    async def _ordered(self, run: Run, effect: r.Issue, standing: r.Effect) -> None:
+        """Announces the attempt, if the run machine still says `standing`, and makes it."""
+        entries = await self._parts.journal.commit(
+            lambda state, moment: self._order(state, moment, run.id, effect, standing)
+        )
+        if not entries:
+            await self._parts.rest(run.id, LOOK_AGAIN)
+        elif isinstance(entries[0].fact, e.StepIntent):
+            await self._perform(run, entries[0])
+
+    def _order(
+        self, state: State, moment: Moment, name: str, effect: r.Issue, standing: r.Effect
+    ) -> Sequence[e.AnyFact]:
+        run = self._unmoved(state, moment, name, standing)
         if run is None or (state.pause_for(run.plan.rule) is not None and not effect.by):
             return ()
+        if self._undoing.at_work(f"{run.id}/{effect.step}"):
+            return ()  # else what is being taken back and what is ordered anew could not be told apart
+        reason = self._admission.withdrawn(state, moment, run)
+        if reason:
+            return _control_facts(run, r.Park(reason) if run.doubt else r.End(RunStatus.CANCELLED, reason))
         return [order(run, effect.step, effect.attempt, moment, effect.by)]
 
     def _unmoved(self, state: State, moment: Moment, name: str, effect: r.Effect) -> Run | None:
@@ -114,15 +131,7 @@ class Runner:
             seconds=round(seconds, 3),
             simulated=simulated,
         )
-        pause = STORE_AGAIN[0]
-        while True:
-            try:
-                await self._parts.journal.commit(lambda state, _moment: [_outcome_or_evidence(state, told)])
-            except StoreError:
-                await self._parts.clock.sleep(pause)
-                pause = min(pause * 2, STORE_AGAIN[1])
-            else:
-                return
+        await self._parts.journal.insist(lambda state, _moment: _outcome_or_evidence(state, told))
 
     async def _interrupted(self, run: Run) -> None:
         assert run.intent is not None
@@ -156,19 +165,9 @@ class Runner:
             case r.Await(until=until) if until is not None:
                 await self._parts.rest(run.id, until - self._parts.clock.now())
             case r.Issue():
-                entries = await self._parts.journal.commit(
-                    lambda state, moment: self._again(state, moment, run.id, following)
-                )
-                if entries:
-                    await self._perform(run, entries[0])
+                await self._ordered(run, following, standing=r.Reconcile())
             case _:
                 await self._control(run, following, standing=r.Reconcile())
-
-    def _again(self, state: State, moment: Moment, name: str, effect: r.Issue) -> Sequence[e.AnyFact]:
-        run = self._unmoved(state, moment, name, r.Reconcile())
-        if run is None or state.pause_for(run.plan.rule) is not None:
-            return ()
-        return [order(run, effect.step, effect.attempt, moment)]
 
     # ── control ──────────────────────────────────────────────────────────────────────────────────────────────────────
     async def _control(self, run: Run, effect: r.Effect, standing: r.Effect | None = None) -> None:
@@ -221,7 +220,9 @@ class Runner:
         ]
         last[:] = [observation.look for observation in seen]
         if told:
-            await self._parts.journal.commit(lambda state, _moment: told if run.id in state.runs else ())
+            await self._parts.journal.commit(
+                lambda state, moment: told if self._unmoved(state, moment, run.id, r.Look()) else ()
+            )
 
     async def _conclude(self, run: Run, word: str, sentence: str) -> None:
         told = e.VerifyConcluded(incident=run.incident, run=run.id, verdict=word, sentence=sentence, simulated=run.dry)
@@ -230,15 +231,20 @@ class Runner:
         )
 
 
-def _outcome_or_evidence(state: State, told: e.StepOutcome) -> e.AnyFact:
-    """The outcome, or late evidence where the attempt already has a final one."""
+def _outcome_or_evidence(state: State, told: e.StepOutcome) -> Sequence[e.AnyFact]:
+    """The outcome, or late evidence where the attempt already has a final one; nothing if it is this very one."""
     run = state.runs.get(told.run)
-    current = run is not None and (run.step, run.attempt) == (told.step, told.attempt)
-    if run is not None and current and (run.intent is not None or run.doubt):
-        return told
-    return e.LateEvidence(
-        incident=told.incident, run=told.run, step=told.step, attempt=told.attempt, outcome=told.outcome
-    )
+    if run is not None and run.intent is None and run.outcome == told.outcome and _last(run, told):
+        return ()  # the store had lost the answer only
+    if run is not None and admits_outcome(run, told):
+        return [told]
+    return [
+        e.LateEvidence(incident=told.incident, run=told.run, step=told.step, attempt=told.attempt, outcome=told.outcome)
+    ]
+
+
+def _last(run: Run, told: e.StepOutcome) -> bool:
+    return (run.step, run.attempt) == (told.step, told.attempt)
 
 
 def _control_facts(run: Run, effect: r.Effect) -> Sequence[e.AnyFact]:

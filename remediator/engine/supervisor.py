@@ -6,13 +6,15 @@ Recovery is nothing special: the runs that the journal shows are driven, and the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 from remediator.core import entries as e
 from remediator.core.consequences import consequences
-from remediator.core.state import WAITING, State
+from remediator.core.state import WAITING, Moment, State
 from remediator.engine.desk import Desk
 from remediator.engine.intake import Intake
+from remediator.engine.journal import Decider
 from remediator.engine.outbox import BELL as OUTBOX_BELL
 from remediator.engine.outbox import Outbox
 from remediator.engine.parts import Parts
@@ -23,6 +25,12 @@ from remediator.engine.timers import Timers
 from remediator.engine.undoing import BELL as UNDO_BELL
 from remediator.engine.undoing import Undoing
 from remediator.errors import StoreError
+
+# How often a run may break before it is put aside, and how long it rests in between (s).
+MOST_FALLS = 3
+REST_AFTER_FALL = 5.0
+# How long the last entry may take (s).
+LAST_WORD = 2.0
 
 
 class Engine:
@@ -38,7 +46,9 @@ class Engine:
         self.intake = Intake(parts)
         self.desk = Desk(parts, self._undoing)
         self._drivers: dict[str, asyncio.Task[None]] = {}
-        self._group: asyncio.TaskGroup | None = None
+        self._loops: list[asyncio.Task[None]] = []
+        self._falls: dict[str, int] = {}
+        self._working = False
         parts.journal.entail(self._entail)
         parts.journal.listen(self._on_commit)
 
@@ -47,28 +57,43 @@ class Engine:
 
     async def run(self, version: str) -> None:
         """Works until cancelled; the journal must be open and its lane running."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            mode = self.parts.config.mode.word
-            await self.parts.journal.commit(lambda _s, _m: [e.ServiceStarted(version=version, mode=mode)])
-            for run in self.parts.journal.state.active_runs:
-                self._drive(run.id)
-            for loop in (self._planner.watch, self._undoing.watch, self._outbox.watch, self._timers.watch):
-                group.create_task(loop())
+        mode = self.parts.config.mode.word
+        await self.parts.journal.insist(lambda _s, _m: [e.ServiceStarted(version=version, mode=mode)])
+        self._working = True
+        try:
+            async with asyncio.TaskGroup() as group:
+                for run in self.parts.journal.state.active_runs:
+                    self._drive(run.id)
+                for loop in (self._planner.watch, self._undoing.watch, self._outbox.watch, self._timers.watch):
+                    self._loops.append(group.create_task(loop()))
+            while self._drivers:  # asked to stop: those that still make an attempt
+                await asyncio.wait(self._drivers.values())
+        finally:
+            self._working = False
+            drivers = list(self._drivers.values())
+            for driver in drivers:
+                driver.cancel()
+            if drivers:
+                await asyncio.wait(drivers)
 
     async def stop(self, grace: float) -> None:
         """No new intents from now on; what is under way gets `grace` seconds to end (G22)."""
         self.parts.stopping = True
         for name in list(self.parts.wakeups):
             self.parts.ring(name)
-        busy = [task for name, task in self._drivers.items() if self._in_the_air(name)]
-        if busy:
-            await asyncio.wait(busy, timeout=grace)
-        try:
-            async with asyncio.timeout(2.0):
+        with contextlib.suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._last_work()
+        with contextlib.suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(LAST_WORD):
                 await self.parts.journal.commit(lambda _s, _m: [e.ServiceStopped(reason="asked to stop")])
-        except (StoreError, TimeoutError):
-            return
+
+    async def _last_work(self) -> None:
+        await self.parts.journal.commit(lambda _s, _m: ())  # behind every intent that was on its way
+        busy = [task for name, task in self._drivers.items() if self._in_the_air(name)]
+        if busy or self._loops:
+            await asyncio.wait([*busy, *self._loops])
+        await self._undoing.quiet()
 
     def _in_the_air(self, name: str) -> bool:
         run = self.parts.journal.state.runs.get(name)
@@ -88,8 +113,11 @@ class Engine:
                 self._wake_waiting(after)
             case e.MessageIntent():
                 self.parts.ring(OUTBOX_BELL)
-            case e.StepOutcome() | e.UndoConcluded():
+            case e.StepOutcome():
                 self.parts.ring(UNDO_BELL)
+            case e.UndoConcluded():
+                self.parts.ring(UNDO_BELL)
+                self.parts.ring(fact.run)
             case e.PauseSet():
                 self.parts.ring(TIMER_BELL)
             case e.NotificationDisposed():
@@ -111,13 +139,46 @@ class Engine:
                 for run in incident.runs if incident else ():
                     self.parts.ring(run)
 
+    # ── drivers ──────────────────────────────────────────────────────────────────────────────────────────────────────
     def _drive(self, name: str) -> None:
-        if self._group is None or name in self._drivers or self.parts.stopping:
+        if not self._working or name in self._drivers or self.parts.stopping:
             return
-        task = self._group.create_task(self._runner.drive(name))
+        task = asyncio.ensure_future(self._carry(name))
         self._drivers[name] = task
-        task.add_done_callback(lambda _task: self._forget(name))
+        task.add_done_callback(lambda done: self._over(name, done))
 
-    def _forget(self, name: str) -> None:
+    async def _carry(self, name: str) -> None:
+        if name in self._falls:
+            await self.parts.clock.sleep(REST_AFTER_FALL)
+        await self._runner.drive(name)
+
+    def _over(self, name: str, task: asyncio.Task[None]) -> None:
         self._drivers.pop(name, None)
         self.parts.wakeups.pop(name, None)
+        fault = None if task.cancelled() else task.exception()
+        if fault is None:
+            self._falls.pop(name, None)
+            return
+        self._falls[name] = self._falls.get(name, 0) + 1
+        if self._falls[name] < MOST_FALLS:
+            self._drive(name)
+        elif self._working:
+            self._put_aside(name, f"{type(fault).__name__}: {fault}")
+
+    def _put_aside(self, name: str, fault: str) -> None:
+        """A run that nobody can carry must not stop the others (G13): it is left as it is, and people are called."""
+        reason = f"the run broke {MOST_FALLS} times and is left as it is until the next start: {fault}"[:500]
+
+        def decide(state: State, _moment: Moment) -> Sequence[e.AnyFact]:
+            run = state.runs.get(name)
+            incident = run.incident if run is not None else ""
+            return [
+                e.Quarantined(what=f"run {name}", reason=reason, incident=incident, run=name),
+                e.Escalated(incident=incident, run=name, reason=reason),
+            ]
+
+        self._drivers[name] = asyncio.ensure_future(self._insist(decide))
+        self._drivers[name].add_done_callback(lambda _done: self._drivers.pop(name, None))
+
+    async def _insist(self, decide: Decider) -> None:
+        await self.parts.journal.insist(decide)

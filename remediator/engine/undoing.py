@@ -6,6 +6,7 @@ are told after a while. Undos run while the service is paused: a pause stops new
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from remediator.core import entries as e
@@ -16,6 +17,8 @@ from remediator.engine.parts import Parts
 from remediator.errors import StoreError
 
 BELL = "undo"
+# How soon an undo that is due but cannot be taken up yet is looked at again (s).
+BUSY_AGAIN = 1.0
 # Rests between tries of an undo that failed (s): doubling from the first to the last.
 FIRST_REST, LAST_REST = 5.0, 300.0
 # After this many tries in vain (some ten minutes) people are told.
@@ -29,23 +32,34 @@ class Undoing:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._busy: set[str] = set()
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     async def watch(self) -> None:
         """Takes back what is due, for ever."""
         while not self._parts.stopping:
             now = self._parts.clock.now()
-            waiting = [undo for undo in self._parts.journal.state.undos.values() if self._on_the_clock(undo)]
-            for undo in sorted(waiting, key=lambda one: one.at)[:AT_ONCE]:
-                if undo.at <= now:
-                    await self._quietly(undo.id)
+            due = [undo.id for undo in self._on_the_clock() if undo.at <= now][:AT_ONCE]
+            async with asyncio.TaskGroup() as group:  # side by side: a target that hangs holds up no other
+                for name in due:
+                    group.create_task(self._quietly(name))
             now = self._parts.clock.now()
-            upcoming = [undo.at for undo in self._parts.journal.state.undos.values() if self._on_the_clock(undo)]
-            await self._parts.rest(BELL, min((at - now for at in upcoming), default=3600.0))
+            upcoming = min((undo.at - now for undo in self._on_the_clock()), default=3600.0)
+            await self._parts.rest(BELL, upcoming if upcoming > 0 else BUSY_AGAIN)
 
-    def _on_the_clock(self, undo: Undo) -> bool:
-        """Whether this clock is in charge; a run that rolls back takes back its own."""
-        run = self._parts.journal.state.runs.get(undo.run)
-        return run is None or (run.status is not RunStatus.ROLLING_BACK and run.intent is None)
+    def _on_the_clock(self) -> list[Undo]:
+        """What this clock is in charge of, the next one first; a run that rolls back takes back its own."""
+        state = self._parts.journal.state
+        mine = [undo for undo in state.undos.values() if undo.id not in self._busy and _is_free(state, undo)]
+        return sorted(mine, key=lambda undo: (undo.at, undo.id))
+
+    def at_work(self, name: str) -> bool:
+        """Whether this effect is being taken back just now."""
+        return name in self._busy
+
+    async def quiet(self) -> None:
+        """Waits until nothing is being taken back."""
+        await self._quiet.wait()
 
     async def _quietly(self, name: str) -> None:
         try:
@@ -55,13 +69,16 @@ class Undoing:
 
     async def take_back(self, name: str, *, cause: str, by: str = "") -> UndoOutcome | None:
         """Takes one effect back; None if there is nothing to be taken back, or somebody is at it."""
-        if name in self._busy:
+        if name in self._busy or self._parts.stopping:
             return None
         self._busy.add(name)
+        self._quiet.clear()
         try:
             return await self._take_back(name, cause, by)
         finally:
             self._busy.discard(name)
+            if not self._busy:
+                self._quiet.set()
 
     async def _take_back(self, name: str, cause: str, by: str) -> UndoOutcome | None:
         entries = await self._parts.journal.commit(lambda state, _moment: _intend(state, name, cause, by))
@@ -69,8 +86,13 @@ class Undoing:
             return None
         undo = self._parts.journal.state.undos[name]
         outcome = await self._parts.effects[False].take_back(token_of(entries[0]), undo)
-        await self._parts.journal.commit(lambda state, moment: _conclude(state, moment, undo, outcome))
+        await self._parts.journal.insist(lambda state, moment: _conclude(state, moment, undo, outcome))
         return outcome
+
+
+def _is_free(state: State, undo: Undo) -> bool:
+    run = state.runs.get(undo.run)
+    return run is None or (run.status is not RunStatus.ROLLING_BACK and run.intent is None)
 
 
 def _intend(state: State, name: str, cause: str, by: str) -> Sequence[e.AnyFact]:
@@ -86,10 +108,11 @@ def _intend(state: State, name: str, cause: str, by: str) -> Sequence[e.AnyFact]
 
 
 def _conclude(state: State, moment: Moment, undo: Undo, outcome: UndoOutcome) -> Sequence[e.AnyFact]:
-    if undo.id not in state.undos:
-        return ()
+    current = state.undos.get(undo.id)
+    if current is None or (current.tries, current.next_at) != (undo.tries, undo.next_at):
+        return ()  # it is on record already: the store had lost the answer only
     again = outcome.result in {UndoResult.FAILED, UndoResult.UNKNOWN}
-    rest = min(LAST_REST, FIRST_REST * 2 ** (undo.tries - 1))
+    rest = min(LAST_REST, FIRST_REST * 2 ** min(undo.tries - 1, 16))  # it may be tried for weeks
     facts: list[e.AnyFact] = [
         e.UndoConcluded(
             incident=undo.incident,
