@@ -223,7 +223,12 @@ async def test_mail_flows_again_only_after_a_flush(node: Node) -> None:
 
 
 async def test_a_rebind_needs_a_reason_and_data(node: Node) -> None:
-    for body in ({"reason": "x", "always_flush": True}, {"data": {}}, {"reason": "x", "data": {"a": 1}}):
+    bodies: list[dict[str, object]] = [
+        {"reason": "x", "always_flush": True},
+        {"data": {}},
+        {"reason": "x", "data": {"a": 1}},
+    ]
+    for body in bodies:
         assert (await node.post("/api/admin/rebind/v1", body)).status_code == 422
 
 
