@@ -44,7 +44,7 @@ def approve(ctx: click.Context, client: Client, incident: str, by: str, reason: 
         chatter("nothing was approved")
         ctx.exit(1)
     client.post(incident_path(run.run, "approve"), {"digest": run.digest, "by": by, "reason": reason})
-    click.echo(f"approved {run.run}, plan {run.digest}, by {plain(by)}")
+    click.echo(f"approved {run.run}, plan {run.digest}")
 
 
 @click.command(epilog="\b\nExamples:\n  remediator reject inc-7f3k --yes -m 'the provider is known to be down'")
@@ -65,7 +65,7 @@ def reject(ctx: click.Context, client: Client, incident: str, by: str, reason: s
         chatter("nothing was rejected")
         ctx.exit(1)
     client.post(incident_path(run.run, "reject"), {"by": by, "reason": reason})
-    click.echo(f"rejected {run.run} by {plain(by)}")
+    click.echo(f"rejected {run.run}")
 
 
 @click.command(epilog="\b\nExamples:\n  remediator decide inc-7f3k mark_done -m 'looked at the queue: it is suspended'")
@@ -75,7 +75,9 @@ def reject(ctx: click.Context, client: Client, incident: str, by: str, reason: s
 @person
 @connected
 def decide(client: Client, incident: str, decision: str, reason: str, by: str) -> None:
-    """Ends the doubt about a parked run: nobody could tell whether a step took effect.
+    """Ends the doubt about a parked run.
+
+    It is parked because nobody could tell whether a step took effect.
 
     \b
     mark_done  the step did what it should: go on behind it
@@ -84,7 +86,7 @@ def decide(client: Client, incident: str, decision: str, reason: str, by: str) -
     abort      end it, and leave everything as it is
     """
     client.post(incident_path(incident, "decide"), {"decision": decision, "by": by, "reason": reason})
-    click.echo(f"{decision} decided for {plain(incident)} by {plain(by)}: {plain(reason)}")
+    click.echo(f"{decision} decided for {plain(incident)}: {plain(reason)}")
 
 
 def plan_page(run: RunView, client: Client, width: int) -> list[str]:

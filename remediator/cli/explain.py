@@ -118,6 +118,10 @@ def parse_labels(text: str) -> dict[str, str]:
     return labels
 
 
+class _Told(msgspec.Struct):
+    rules: list[ExplanationView]
+
+
 class _Alert(msgspec.Struct):
     labels: dict[str, str]
 
@@ -146,7 +150,7 @@ def _explained(
 ) -> Sequence[ExplanationView]:
     if not offline:
         try:
-            return client.post("/api/v1/explain", {"labels": dict(labels)}).read(list[ExplanationView])
+            return client.post("/api/v1/explain", {"labels": dict(labels)}).read(_Told).rules
         except Unreachable as fault:
             if config_file is None:
                 raise Unreachable(f"{fault.message}; or explain without it: --config.file FILE") from fault

@@ -13,13 +13,17 @@ if TYPE_CHECKING:
 
 
 def step_rows(plan: Plan) -> list[list[str]]:
-    """One row a step: number, action, what it does with which arguments, and when that ends."""
-    return [_step_row(number, step) for number, step in enumerate(plan.steps, 1)]
+    """One row a step: number, action, what it does and when that ends; a second row with the arguments themselves."""
+    return [row for number, step in enumerate(plan.steps, 1) for row in _step_rows(number, step)]
 
 
-def _step_row(number: int, step: PlannedStep) -> list[str]:
-    does = plain(step.does) or pairs(step.arguments) or plain(step.name)
-    return [str(number), plain(step.action), f"{does} ({_end(step)})"]
+def _step_rows(number: int, step: PlannedStep) -> list[list[str]]:
+    arguments = pairs(step.arguments)
+    does = plain(step.does) or arguments or plain(step.name)
+    rows = [[str(number), plain(step.action), f"{does} ({_end(step)})"]]
+    if step.does and arguments:
+        rows.append(["", "", arguments])
+    return rows
 
 
 def _end(step: PlannedStep) -> str:

@@ -6,6 +6,7 @@ reorder what stands around it, so every value goes through `plain` before it is 
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
@@ -27,6 +28,7 @@ _BLANK = re.compile(r"[\t\n\r\v\f\x85\u2028\u2029]+")
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
 )
+_QUOTED = re.compile(r"""[\s"'=,]""")
 _IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 NARROW = 80
 
@@ -96,12 +98,14 @@ def plural(number: int, word: str) -> str:
 
 
 def pairs(values: Mapping[str, object]) -> str:
-    """`domain=gmail.com instance=mta1`, sorted by name."""
-    return " ".join(f"{plain(name)}={plain(_shown(values[name]))}" for name in sorted(values))
+    """`domain=gmail.com note="a b" count=4`, sorted by name; what is not plain text is written as JSON."""
+    return " ".join(f"{plain(name)}={_shown(values[name])}" for name in sorted(values))
 
 
 def _shown(value: object) -> str:
-    return value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, str) and value and not _QUOTED.search(value):
+        return plain(value)
+    return plain(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def wrapped(lead: str, text: str, width: int | None, hang: int | None = None) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from remediator.cli.client import Refused, incident_path
 from remediator.cli.options import chatter, confirmed, connected, person, unasked
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 # Comparing, touching and looking again at several targets takes longer than an answer usually does (s).
 WORK = 120.0
 _TAKEN_BACK = frozenset({"undone", "gone"})
+
+
+class _Undone(msgspec.Struct):
+    undone: list[UndoneView]
 
 
 @click.command(epilog="\b\nExamples:\n  remediator undo inc-6c01 --yes\n  remediator undo inc-6c01 --step 1 --yes")
@@ -49,7 +54,7 @@ def undo(ctx: click.Context, client: Client, incident: str, step: int | None, by
         ctx.exit(1)
     # Steps count from 1 for people and from 0 on the wire.
     body = {"by": by, "step": step - 1 if step is not None else None}
-    done = client.post(incident_path(name, "undo"), body, wait=WORK).read(list[UndoneView])
+    done = client.post(incident_path(name, "undo"), body, wait=WORK).read(_Undone).undone
     for line in table([[plain(one.undo), plain(one.result), plain(one.sentence)] for one in done], screen()):
         click.echo(line)
     ctx.exit(0 if all(one.result in _TAKEN_BACK for one in done) else 1)

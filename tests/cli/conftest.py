@@ -6,6 +6,7 @@ import io
 import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -33,7 +34,6 @@ from remediator.core.views import (
     UndoView,
 )
 
-URL = "http://127.0.0.1:9097"
 NOW = 1_790_000_000.0  # 2026-09-21 14:13:20 UTC
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "cli"
 
@@ -169,6 +169,27 @@ def calm() -> StatusView:
     )
 
 
+def trouble() -> StatusView:
+    """A night on which everything is wrong at once."""
+    return msgspec.structs.replace(
+        busy(),
+        pauses=(PauseView(scope="all", reason="database\u202e migration\x1b[2J", by="ana", at=NOW - 60.0),),
+        needs_you=(
+            run_of_night(
+                0,
+                "needs_person",
+                rule="performance-degradation",
+                target="instance=kumod-1",
+                sentence="step 2 (docker.restart): nobody can tell whether it took effect: the connection was lost "
+                "after the request had been sent",
+            ),
+        ),
+        undos=(undo_of_night(overdue=900.0),),
+        pending=3,
+        problems=("the journal cannot be written: no space is left on the device",),
+    )
+
+
 def incident_of_night(result: str = "recovered") -> IncidentView:
     """One line of the action log."""
     return IncidentView(
@@ -218,6 +239,17 @@ def story_of_night() -> StoryView:
     )
 
 
+HOSTILE = "\x1b]0;owned\x07\x1b[31mred\x1b[0m\u202egnp.exe\r\nexit 0\x9b2J"
+
+
+def hostile_story() -> StoryView:
+    """An incident whose texts try to draw on the terminal."""
+    story = story_of_night()
+    line = msgspec.structs.replace(story.lines[0], sentence=f"on domain={HOSTILE}", word=f"opened{HOSTILE}")
+    incident = msgspec.structs.replace(story.incident, target=f"domain={HOSTILE}", rule=f"rule{HOSTILE}")
+    return msgspec.structs.replace(story, incident=incident, lines=(line,))
+
+
 def explanations() -> list[ExplanationView]:
     """One rule that would run, one that is near, one that is not."""
     plan = plan_of_night()
@@ -263,6 +295,27 @@ def held_explanation() -> list[ExplanationView]:
     ]
 
 
+@dataclass(frozen=True)
+class Night:
+    """What happened, for tests that tell it differently."""
+
+    plan: Plan
+    status: StatusView
+    story: StoryView
+    explanations: tuple[ExplanationView, ...]
+
+    def decided(self, kind: str, sentence: str) -> StoryView:
+        """The story with a person's answer in it."""
+        line = msgspec.structs.replace(self.story.lines[0], kind=kind, word="approval", sentence=sentence)
+        return msgspec.structs.replace(self.story, lines=(*self.story.lines, line))
+
+
+@pytest.fixture
+def night() -> Night:
+    """The night that the service tells of."""
+    return Night(plan_of_night(), busy(), story_of_night(), tuple(explanations()))
+
+
 def success(value: object) -> httpx.Response:
     """The envelope of an answer."""
     data = json.loads(msgspec.json.encode(value))
@@ -274,39 +327,92 @@ def refusal(status: int, sentence: str) -> httpx.Response:
     return httpx.Response(status, json={"status": "error", "errorType": "refused", "error": sentence})
 
 
+Reply = httpx.Response | Callable[[httpx.Request], httpx.Response]
+
+
 class Api:
     """A service behind respx: its answers can be replaced, and what it was asked can be read."""
 
     def __init__(self, router: respx.MockRouter) -> None:
         self.router = router
-        self.answer("GET", "/api/v1/status", success(busy()))
-        self.answer("GET", "/api/v1/incidents", success({"incidents": [incident_of_night()], "next": None}))
-        self.answer("GET", "/api/v1/incidents/inc-8a2c", success(story_of_night()))
-        self.answer("GET", "/api/v1/incidents/inc-6c01", success(story_of_night()))
-        self.answer("GET", "/api/v1/incidents/inc-7f3k", success(story_of_night()))
-        self.route("GET", "/api/v1/entries").mock(side_effect=self._entries)
-        self.answer("POST", "/api/v1/explain", success(explanations()))
-        self.answer("POST", "/api/v1/run", success({"incident": "inc-9z9z9z9z"}))
+        router.route().mock(side_effect=self._serve)
         undone = UndoneView(undo="inc-8a2cd5n4.1/0", result="undone", sentence="resumed gmail.com on mta1")
-        self.router.post(path__regex=r"/api/v1/incidents/[^/]+/undo").mock(success([undone]))
-        self.router.post(path__regex=r"/api/v1/incidents/[^/]+/(approve|reject|decide)").mock(success(None))
-        self.router.post(path__regex=r"/api/v1/(pause|resume)").mock(success(None))
+        self._replies: dict[tuple[str, str], Reply] = {
+            ("GET", "/api/v1/status"): success(busy()),
+            ("GET", "/api/v1/incidents"): success({"incidents": [incident_of_night()], "next": None}),
+            ("GET", "/api/v1/entries"): _entries,
+            ("POST", "/api/v1/explain"): success({"rules": explanations()}),
+            ("POST", "/api/v1/run"): success({"incident": "inc-9z9z9z9z"}),
+            ("POST", "/api/v1/pause"): success({}),
+            ("POST", "/api/v1/resume"): success({}),
+            ("POST", "undo"): success({"undone": [undone]}),
+            ("POST", "approve"): success({}),
+            ("POST", "reject"): success({}),
+            ("POST", "decide"): success({}),
+        }
+        for name in ("inc-8a2c", "inc-6c01", "inc-7f3k"):
+            self.story(name, story_of_night())
 
-    def _entries(self, request: httpx.Request) -> httpx.Response:
-        """The journal; whoever waits for more than there is presses Ctrl-C."""
-        after = int(request.url.params["after"])
-        lines = [line for line in lines_of_night() if line.seq > after]
-        if not lines and "wait" in request.url.params:
-            raise KeyboardInterrupt
-        return success({"entries": lines, "head": 1204})
+    def _serve(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        verb = path.rpartition("/")[2]
+        reply = self._replies.get((request.method, path)) or self._replies.get((request.method, verb))
+        if reply is None:
+            return refusal(404, f"there is no {path}")
+        return reply if isinstance(reply, httpx.Response) else reply(request)
 
-    def route(self, method: str, path: str) -> respx.Route:
-        """The route for exactly this path."""
-        return self.router.request(method, path, name=f"{method} {path}")
+    def world(self, name: str) -> None:
+        """Another night, by the name of the golden file."""
+        match name:
+            case "status-calm":
+                self.status(calm())
+            case "status-trouble":
+                self.status(trouble())
+            case "explain-held":
+                self.answer("POST", "/api/v1/explain", success({"rules": held_explanation()}))
+            case "explain-nothing":
+                miss = msgspec.structs.replace(explanations()[1], nearest_miss=True)
+                self.answer("POST", "/api/v1/explain", success({"rules": [miss]}))
+            case "log-show-hostile":
+                self.story("inc-8a2c", hostile_story())
+            case "undo-foreign":
+                told = UndoneView(undo="inc-8a2cd5n4.1/0", result="foreign", sentence="bo changed it; left alone")
+                self.answer("POST", "undo", success({"undone": [told]}))
+            case _:
+                pass
 
-    def answer(self, method: str, path: str, response: httpx.Response) -> None:
-        """From now on that path answers so."""
-        self.route(method, path).mock(response)
+    def answer(self, method: str, path: str, reply: Reply) -> None:
+        """From now on that path (or, for a POST, whatever ends in that verb) answers so."""
+        self._replies[method, path] = reply
+
+    def give(self, method: str, path: str, value: object) -> None:
+        """From now on that path answers with this, in the envelope."""
+        self.answer(method, path, success(value))
+
+    def refuse(self, method: str, path: str, status: int, sentence: str) -> None:
+        """From now on that path says no."""
+        self.answer(method, path, refusal(status, sentence))
+
+    def fail(self, method: str, path: str, fault: Exception) -> None:
+        """From now on no answer comes from that path."""
+
+        def breaks(_request: httpx.Request) -> httpx.Response:
+            raise fault
+
+        self.answer(method, path, breaks)
+
+    def status(self, view: StatusView) -> None:
+        """From now on things stand so."""
+        self.give("GET", "/api/v1/status", view)
+
+    def story(self, name: str, view: StoryView) -> None:
+        """From now on this is told of an incident."""
+        self.give("GET", f"/api/v1/incidents/{name}", view)
+
+    def calm_status(self) -> dict[str, object]:
+        """The status of a calm night, as JSON values."""
+        told: dict[str, object] = json.loads(msgspec.json.encode(calm()))
+        return told
 
     def asked(self, method: str) -> list[tuple[str, dict[str, object]]]:
         """Path and body of the requests with this method, in order."""
@@ -315,6 +421,15 @@ class Api:
             for call in self.router.calls
             if call.request.method == method
         ]
+
+
+def _entries(request: httpx.Request) -> httpx.Response:
+    """The journal; whoever waits for more than there is presses Ctrl-C."""
+    after = int(request.url.params["after"])
+    lines = [line for line in lines_of_night() if line.seq > after]
+    if not lines and "wait" in request.url.params:
+        raise KeyboardInterrupt
+    return success({"entries": lines, "head": 1204})
 
 
 Cli = Callable[..., Result]
@@ -348,7 +463,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
 @pytest.fixture
 def api() -> Iterator[Api]:
     """A service that answers."""
-    with respx.mock(base_url=URL, assert_all_called=False) as router:
+    with respx.mock(assert_all_called=False) as router:
         yield Api(router)
 
 
