@@ -12,8 +12,13 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 from remediator.actions.http_client import HttpClient
+from remediator.actions.kumomta.bounce import Bounce
 from remediator.actions.kumomta.client import Kumod
+from remediator.actions.kumomta.looks import Liveness, QueueReport
+from remediator.actions.kumomta.ready_queue import ResumeReadyQueue, SuspendReadyQueue
+from remediator.actions.kumomta.rebind import BumpConfigEpoch, Rebind
 from remediator.actions.kumomta.suspend import Suspend, Unsuspend
+from remediator.actions.kumomta.throttle import Throttle
 from remediator.actions.prometheus_client import Prometheus
 from remediator.actions.targets import Targets
 from remediator.errors import InvalidConfiguration, Position, Problem
@@ -66,6 +71,14 @@ class BuiltCatalogue:
 ACTIONS: tuple[Callable[[Tools], Action], ...] = (
     lambda tools: Suspend(tools.kumod),
     lambda tools: Unsuspend(tools.kumod),
+    lambda tools: SuspendReadyQueue(tools.kumod),
+    lambda tools: ResumeReadyQueue(tools.kumod),
+    lambda tools: Bounce(tools.kumod),
+    lambda tools: Rebind(tools.kumod),
+    lambda tools: BumpConfigEpoch(tools.kumod),
+    lambda tools: Throttle(tools.kumod),
+    lambda tools: QueueReport(tools.kumod),
+    lambda tools: Liveness(tools.kumod),
 )
 
 PROBES: tuple[Callable[[Tools], Probe], ...] = (lambda tools: PromqlProbe(tools.prometheus),)

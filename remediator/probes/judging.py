@@ -22,6 +22,7 @@ def judge_vector(
     expr: str, series: Sequence[Series], fresh: Freshness, *, newer_than: float, now: float
 ) -> Observation:
     """What an instant answer says of the condition `expr`; only samples after `newer_than` count."""
+    told = " ".join(expr.split())
     if not fresh.newest:
         return cannot_tell("the expression reads no series, so it proves nothing")
     oldest = fresh.oldest
@@ -33,11 +34,11 @@ def judge_vector(
         age = format_duration(float(max(0, round(now - oldest))))
         return cannot_tell(f"no new sample yet: the newest of {_named(fresh, oldest)} is {age} old")
     if not series:
-        return Observation(look=Look.BAD, sentence=f"not so: {expr}", at=oldest)
+        return Observation(look=Look.BAD, sentence=f"not so: {told}", at=oldest)
     value = one_value(series)
     if isinstance(value, Useless):
         return cannot_tell(value.sentence)
-    return Observation(look=Look.GOOD, sentence=f"{expr} (now {value:.6g})", value=value, at=oldest)
+    return Observation(look=Look.GOOD, sentence=f"{told} (now {value:.6g})", value=value, at=oldest)
 
 
 def _named(fresh: Freshness, oldest: float) -> str:

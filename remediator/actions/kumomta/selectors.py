@@ -123,3 +123,11 @@ def owner(entry: Mapping[str, object]) -> str:
 def instant(at: float) -> str:
     """Unix seconds as kumod reads them: RFC 3339 in UTC, whole seconds rounded up."""
     return datetime.fromtimestamp(-(-at // 1), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def told(arguments: Mapping[str, Json]) -> str:
+    """The selectors among `arguments` as people read them."""
+    try:
+        return str(Selectors.of(arguments))
+    except ValueError:
+        return "nothing"
