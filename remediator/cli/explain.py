@@ -96,7 +96,7 @@ def _alerts(payload: str | None, labels_text: str | None) -> list[Mapping[str, s
 
 
 def parse_labels(text: str) -> dict[str, str]:
-    """Labels of `alertname=X,domain="a,b"`; values with a comma or a space are put in double quotes. UsageError."""
+    """Labels of `alertname=X,domain="a,b"`; a value with a comma stands in double quotes. UsageError."""
     import re
 
     pattern = re.compile(r'\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^,"]*))\s*(?:,|\Z)')

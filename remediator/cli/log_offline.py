@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from remediator.stores.sqlite_reader import Reader
 
 JOURNAL = "journal.db"
-KEY = "journal.key"
 PAGE = 1000
 SOURCE = "remediator"
 
@@ -43,12 +42,20 @@ def head_text(text: str) -> tuple[int, str]:
 
 
 # ── verify ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-@click.command(epilog="\b\nExamples:\n  remediator log verify --storage.path data --key-file journal.key")
+@click.command(
+    epilog="\b\nExamples:\n  remediator log verify --storage.path data"
+    "\n  remediator log verify --key-file /etc/remediator/journal.key --head 2:9f2c63d01b7aee45"
+)
 @click.option(
     "--storage.path", "storage", type=DIRECTORY, envvar="REMEDIATOR_STORAGE_PATH", default="data", show_default=True,
     help="State directory of the service.",
 )  # fmt: skip
-@click.option("--key-file", type=FILE, envvar="REMEDIATOR_KEY_FILE", help="File with the key that signs the journal.")
+@click.option(
+    "--key-file",
+    type=FILE,
+    envvar="REMEDIATOR_KEY_FILE",
+    help="Key that signs the journal.  [default: data.key beside data]",
+)
 @click.option(
     "--head",
     "anchor",
@@ -108,8 +115,9 @@ def _tell(end: Head | Break, form: str) -> None:
 
 
 def key_beside(storage: Path) -> Path:
-    """Where the key of the journal in `storage` lies if nothing else was said: beside that directory, not in it."""
-    return storage.resolve().parent / KEY
+    """Where the service keeps the key of the journal in `storage`: `data.key` beside `data`, not in it."""
+    directory = storage.resolve()
+    return directory.with_name(directory.name + ".key")
 
 
 def _key(path: Path) -> bytes:

@@ -31,6 +31,8 @@ COMMANDS: Mapping[str, str] = {
     "resume": "remediator.cli.pause:resume",
     "undo": "remediator.cli.undo:undo",
     "run": "remediator.cli.by_hand:run",
+    "check": "remediator.cli.check:check",
+    "schema": "remediator.cli.schema:schema",
     "serve": "remediator.cli.serve:serve",
     "demo": "remediator.cli.demo:demo",
 }

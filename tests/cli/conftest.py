@@ -335,6 +335,7 @@ class Api:
 
     def __init__(self, router: respx.MockRouter) -> None:
         self.router = router
+        self.requests: list[httpx.Request] = []
         router.route().mock(side_effect=self._serve)
         undone = UndoneView(undo="inc-8a2cd5n4.1/0", result="undone", sentence="resumed gmail.com on mta1")
         self._replies: dict[tuple[str, str], Reply] = {
@@ -354,6 +355,7 @@ class Api:
             self.story(name, story_of_night())
 
     def _serve(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
         path = request.url.path
         verb = path.rpartition("/")[2]
         reply = self._replies.get((request.method, path)) or self._replies.get((request.method, verb))

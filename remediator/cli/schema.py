@@ -1,0 +1,22 @@
+"""`remediator schema`: the JSON Schema of rules and settings, for editors. Needs no service."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command(epilog="\b\nExamples:\n  remediator schema\n  remediator schema config")
+@click.argument("kind", type=click.Choice(["rules", "config"]), default="rules")
+def schema(kind: str) -> None:
+    """Prints the JSON Schema of rules or settings.
+
+    Save it, and name it in the first line of a file:
+    # yaml-language-server: $schema=rules.schema.json
+    """
+    from remediator.config.schema import rules_schema, settings_schema
+    from remediator.plugins import describe_catalogue
+
+    found = rules_schema(describe_catalogue()) if kind == "rules" else settings_schema()
+    click.echo(json.dumps(found, indent=2, ensure_ascii=False))
