@@ -6,10 +6,11 @@ import asyncio
 import heapq
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import ClassVar
+from datetime import UTC, datetime
+from typing import ClassVar, TypeVar
 
 import pytest
 
@@ -23,6 +24,7 @@ from remediator.core.outcomes import (
     Observation,
     Outcome,
     Presence,
+    Result,
     UndoOutcome,
     UndoResult,
     ok,
@@ -40,6 +42,7 @@ from remediator.guards.all_guards import all_guards
 from remediator.ports import Call, LookCall, Message
 from remediator.stores.memory import MemoryStore
 
+T = TypeVar("T")
 KEY = b"k" * 32
 START = 1_790_000_000.0
 
@@ -48,6 +51,7 @@ class VirtualClock:
     """Time that stands still while anything can run, and jumps to the next sleeper when nothing can."""
 
     def __init__(self) -> None:
+        self.lag = 0.0  # how late sleepers wake, as they do on a busy machine
         self.wall = START
         self.mono = 100.0
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
@@ -81,7 +85,7 @@ class VirtualClock:
             self._move(limit)
             return False
         at, _, future = heapq.heappop(self._sleepers)
-        self._move(at)
+        self._move(at + self.lag)
         future.set_result(None)
         return True
 
@@ -121,6 +125,19 @@ class World:
     alert: Observation | None = None
     messages: list[Message] = field(default_factory=list)
     before_effect: Callable[[Call], None] | None = None
+    standing: set[str] = field(default_factory=set)  # keys whose lasting effect is there now
+    told: list[Outcome] = field(default_factory=list)  # what the receiver answers first
+    witness: Callable[[str], Awaitable[None]] | None = None  # sees everything that has just arrived
+
+    async def arrive(self, what: str, kind: str, key: str) -> None:
+        """Something has left the engine and is here now."""
+        self.ledger.append((what, kind, key))
+        if self.witness is not None:
+            await self.witness(what)
+
+    def count(self, what: str, *kinds: str) -> int:
+        """How many of these arrived."""
+        return len([1 for was, kind, _ in self.ledger if was == what and (not kinds or kind in kinds)])
 
 
 class WorldAction:
@@ -149,18 +166,26 @@ class WorldAction:
     async def perform(self, call: Call) -> Outcome:
         if self._world.before_effect is not None:
             self._world.before_effect(call)
-        self._world.ledger.append(("do", self.kind, call.key))
         scripted = self._world.outcomes.get(self.kind)
-        if scripted:
-            return scripted.pop(0)
-        return ok("done", receipt={"id": call.key})
+        outcome = scripted.pop(0) if scripted else ok("done", receipt={"id": call.key})
+        if self.lasting and outcome.result in {Result.OK, Result.UNKNOWN}:
+            self._world.standing.add(call.key)
+        await self._world.arrive("do", self.kind, call.key)
+        return outcome
 
     async def reconcile(self, call: Call) -> Found:
-        return Found(presence=self._world.present.get(self.kind, Presence.UNDECIDED), sentence="asked")
+        """A keyed target tells the truth of the ledger, unless the script says otherwise."""
+        there = ("do", self.kind, call.key) in self._world.ledger
+        truth = (Presence.PRESENT if there else Presence.ABSENT) if self.effect == "keyed" else Presence.UNDECIDED
+        return Found(presence=self._world.present.get(self.kind, truth), sentence="asked")
 
     async def undo(self, call: Call, receipt: Mapping[str, object]) -> UndoOutcome:
-        self._world.ledger.append(("undo", self.kind, call.key))
-        result = self._world.undo_results.pop(0) if self._world.undo_results else UndoResult.UNDONE
+        """Compares before it touches."""
+        truth = UndoResult.UNDONE if call.key in self._world.standing else UndoResult.GONE
+        result = self._world.undo_results.pop(0) if self._world.undo_results else truth
+        if result is UndoResult.UNDONE:
+            self._world.standing.discard(call.key)
+        await self._world.arrive("undo", self.kind, call.key)
         return UndoOutcome(result=result, sentence=result.value)
 
 
@@ -205,7 +230,9 @@ class WorldReceiver:
 
     async def send(self, message: Message) -> Outcome:
         self._world.messages.append(message)
-        return ok("told")
+        if self._world.witness is not None:
+            await self._world.witness("message")
+        return self._world.told.pop(0) if self._world.told else ok("told")
 
 
 def step(action: str, **changes: object) -> Step:
@@ -256,7 +283,6 @@ def alert(
     domain: str = "example.com", *, at: float = START - 60, resolved_at: float | None = None
 ) -> dict[str, object]:
     """A firing (or resolved) alert for a domain."""
-    from datetime import UTC, datetime
 
     def text(moment: float) -> str:
         return datetime.fromtimestamp(moment, tz=UTC).isoformat().replace("+00:00", "Z")
@@ -271,15 +297,7 @@ def alert(
     }
 
 
-ACTIONS = {
-    "read": (EffectClass.READ, False),
-    "safe": (EffectClass.SAFE, False),
-    "safe_lasting": (EffectClass.SAFE, True),
-    "keyed": (EffectClass.KEYED, False),
-    "keyed_lasting": (EffectClass.KEYED, True),
-    "once": (EffectClass.ONCE, False),
-    "once_lasting": (EffectClass.ONCE, True),
-}
+ACTIONS = {f"{effect}{tail}": (effect, bool(tail)) for effect in EffectClass for tail in ("", "_lasting")}
 
 
 @dataclass
@@ -295,12 +313,8 @@ class Rig:
     max_runs: int = 10
     starts: int = 0
 
-    # The tests' vocabulary.
-    alert = staticmethod(alert)
-    body = staticmethod(body)
-    rule = staticmethod(rule)
-    playbook = staticmethod(playbook)
-    step = staticmethod(step)
+    alert, body = staticmethod(alert), staticmethod(body)  # the tests' vocabulary
+    rule, playbook, step = staticmethod(rule), staticmethod(playbook), staticmethod(step)
 
     def parts(self) -> Parts:
         """The parts of the next engine."""
@@ -363,6 +377,19 @@ class Rig:
         waiting = asyncio.ensure_future(engine.intake.accept(body(*alerts), "test"))
         await self.clock.settle()
         await waiting
+
+    async def ask(self, request: Awaitable[T]) -> T:
+        """What a request comes to, while the engine works and time stands still."""
+        asked = asyncio.ensure_future(request)
+        await self.clock.settle()
+        return await asked
+
+    async def reload(self, engine: Engine, *rules: Rule, mode: Mode = Mode.AUTO) -> None:
+        """Other rules and mode are in force from here on."""
+        self.rules, self.mode = rules, mode
+        engine.parts.config = self.parts().config
+        loaded = e.ConfigLoaded(digest="new", rules=(), mode=mode.word, longest_window=86400.0)
+        await self.ask(engine.parts.journal.commit(lambda _s, _m: [loaded]))
 
     async def facts(self) -> list[e.AnyFact]:
         """All facts of the journal."""
