@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import getpass
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -63,10 +64,21 @@ def output(command: Command[Result]) -> Command[Result]:
 
 
 def person(command: Command[Result]) -> Command[Result]:
-    """Adds `--by`, who is asking: $USER unless it is given."""
+    """Adds `--by`, who is asking: who is logged in, also behind sudo, unless a name is given."""
     return click.option(
-        "--by", envvar=["REMEDIATOR_BY", "USER"], required=True, help="Who orders this.  [default: $USER]"
+        "--by",
+        envvar=["REMEDIATOR_BY", "SUDO_USER", "USER"],
+        default=_login,
+        required=True,
+        help="Who orders this.  [default: $USER]",
     )(command)
+
+
+def _login() -> str | None:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's number without a name
+        return None
 
 
 def because(command: Command[Result]) -> Command[Result]:

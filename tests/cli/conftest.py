@@ -449,7 +449,14 @@ class Terminal(io.BytesIO):
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """Runs one command line in an empty directory, as ana; `typed` is what a person at a terminal answers."""
     monkeypatch.chdir(tmp_path)
-    for name in ("REMEDIATOR_URL", "REMEDIATOR_TOKEN_FILE", "REMEDIATOR_STORAGE_PATH", "REMEDIATOR_BY", "NO_COLOR"):
+    for name in (
+        "SUDO_USER",
+        "REMEDIATOR_URL",
+        "REMEDIATOR_TOKEN_FILE",
+        "REMEDIATOR_STORAGE_PATH",
+        "REMEDIATOR_BY",
+        "NO_COLOR",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("USER", "ana")
 

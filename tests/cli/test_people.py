@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -90,12 +91,21 @@ def test_an_order_without_a_reason_or_of_another_kind_is_a_usage_error(line: str
     assert api.asked("POST") == []
 
 
-def test_an_order_without_a_name_is_a_usage_error(cli: Cli, api: Api) -> None:
-    result = cli("remediator reject inc-7f3k --yes", env={"USER": ""})
-    assert result.exit_code == 2
-    assert "--by" in result.stderr
-    assert cli("remediator reject inc-7f3k --yes --by bo", env={"USER": ""}).exit_code == 0
-    assert api.asked("POST")[0][1]["by"] == "bo"
+@pytest.mark.parametrize(
+    ("environment", "option", "by"),
+    [
+        ({"USER": "ana"}, "", "ana"),
+        ({"USER": "root", "SUDO_USER": "ana"}, "", "ana"),
+        ({"USER": "ana", "REMEDIATOR_BY": "on-call"}, "", "on-call"),
+        ({"USER": "ana"}, "--by bo", "bo"),
+        ({"USER": "", "LOGNAME": ""}, "", getpass.getuser()),
+    ],
+)
+def test_an_order_carries_the_name_of_a_person(
+    environment: dict[str, str], option: str, by: str, cli: Cli, api: Api
+) -> None:
+    assert cli(f"remediator reject inc-7f3k --yes {option}", env=environment).exit_code == 0
+    assert api.asked("POST")[0][1]["by"] == by
 
 
 def test_a_step_is_counted_from_one_here_and_from_zero_on_the_wire(cli: Cli, api: Api) -> None:
