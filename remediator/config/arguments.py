@@ -14,12 +14,10 @@ from remediator.config.documents import Bare, Document, Path, Raw
 from remediator.config.faults import Faults
 from remediator.config.placeholders import Blanks, read_query, read_template
 from remediator.config.shapes import kind_of, nearest
-from remediator.core.params import WILDCARDS, Json, Param, ParamType, parse_value
+from remediator.core.params import Json, Param, ParamType, check_scope, parse_value
 from remediator.core.rendering import Template, Tree, references
 
 SELECTORS = frozenset({ParamType.NAME, ParamType.DOMAIN, ParamType.QUEUE, ParamType.IP, ParamType.NAMES})
-_NUMBERS = frozenset({ParamType.INT, ParamType.NUMBER})
-_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
 # Arguments of this name hold PromQL, whatever plug-in they belong to.
 QUERIES = frozenset({"expr", "query"})
 
@@ -126,21 +124,26 @@ def _literal(slot: Slot, name: str, value: Json, kind: ParamType) -> _Argument |
         sentence = f"'{name}' is {kind_of(value)}: an empty value or a wildcard is never taken as everything"
         slot.error("empty-selector", sentence, "name what is meant")
         return None
-    if kind in _NUMBERS and isinstance(value, str) and not _NUMBER.fullmatch(value):
-        slot.error("bad-argument", f"'{name}' must be a number, not '{value}'", "write for example 100")
-        return None
     try:
         parsed = parse_value(kind, value)
     except ValueError as fault:
         sentence, _, fix = str(fault).partition("; ")
-        slot.error("bad-argument", f"'{name}' is no {kind}: {sentence}", fix)
+        slot.error("bad-argument", f"argument '{name}': {sentence}", fix)
         return None
     return _Argument(_literal_tree(parsed))
 
 
 def _means_everything(value: Json) -> bool:
-    values = value if isinstance(value, list) else [value]
-    return not values or any(isinstance(part, str) and part.strip().casefold() in {*WILDCARDS, ""} for part in values)
+    """Whether a selector, or one of a list of them, is empty or a wildcard."""
+    if isinstance(value, list):
+        return not value or any(_means_everything(part) for part in value)
+    if not isinstance(value, str):
+        return False
+    try:
+        check_scope("", value)
+    except ValueError:
+        return True
+    return False
 
 
 def _blanks_fit(slot: Slot, name: str, tree: Tree, kind: ParamType) -> bool:

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from remediator.config.arguments import Slot, literal_value
 from remediator.config.documents import Document, Path
-from remediator.config.faults import Faults
+from remediator.config.faults import Faults, shape_keys
 from remediator.config.placeholders import Blanks, has_ratio, plain_text, read_query, read_template
 from remediator.config.rules_model import (
     DefaultsShape,
@@ -34,18 +34,25 @@ ValueT = TypeVar("ValueT")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item(Generic[ShapeT]):
-    """One item of a file: its shape and where it stands. `whole` is False if unknown keys had to be left out of it."""
+    """One item of a file: its shape and where it stands."""
 
     document: Document
     path: Path
     shape: ShapeT
-    whole: bool = True
 
     @property
     def source(self) -> str:
         """file:line, for people."""
         position = self.document.at(self.path)
         return f"{position.file}:{position.line}"
+
+    def lacks(self, key: str, path: Path = (), model: type[Shape] | None = None) -> bool:
+        """Whether the author left `key` out; False if it may be there, misspelt.
+
+        `path` leads from here to a part of the shape `model`, if that part is meant.
+        """
+        raw = self.document.get((*self.path, *path))
+        return isinstance(raw, dict) and key not in raw and set(raw) <= set(shape_keys(model or type(self.shape)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,10 +265,12 @@ class _RuleCompiler:
 
     def _check_binding(self, books: list[PlaybookShape]) -> None:
         document, given = self._item.document, self._shape.arguments
+        written = document.get(self._at("with"))
+        named = frozenset(written) if isinstance(written, dict) else frozenset()
         types = {name: ParamType(kind) for book in books for name, kind in book.params.items()}
         for book in books:
             for name in book.params:
-                if name not in given and self._item.whole:
+                if name not in named and (named or self._item.lacks("with")):
                     place = self._at("with") if given else self._at("playbook")
                     sentence = f"playbook '{book.name}' needs a value for its parameter '{name}'"
                     self._faults.error(document.key(place), "unbound-param", sentence, f"add {name}: … to with")
@@ -274,8 +283,9 @@ class _RuleCompiler:
                 literal_value(slot, name, text, types[name])
 
     def _warn_of_ratio(self) -> None:
-        when, guards = self._shape.when, self._shape.guards or self._defaults.guards
-        if when and has_ratio(when.expr) and not (guards and guards.require):
+        when = self._shape.when
+        own, file = self._shape.guards or GuardsShape(), self._defaults.guards or GuardsShape()
+        if when and has_ratio(when.expr) and not _first(own.require, file.require, []):
             position = self._item.document.at(self._at("when", "expr"))
             sentence = "this divides, and nothing asks whether there is enough to divide: one of two is 50 %, too"
             fix = "add guards.require with a floor of volume"
@@ -302,8 +312,8 @@ def compile_intervals(
     """All named time intervals, those of the settings (`given`) included."""
     found = dict(given)
     for item in items:
-        if item.shape.name in found:
-            sentence = f"there is another time interval '{item.shape.name}'"
+        if item.shape.name in given:
+            sentence = f"the settings have another time interval '{item.shape.name}'"
             faults.error(item.document.at((*item.path, "name")), "duplicate-name", sentence, "rename one of them")
         found[item.shape.name] = tuple(
             interval

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from remediator.config.arguments import Bound, Slot, bind, bind_main
 from remediator.config.placeholders import Blanks, plain_text
+from remediator.config.rules_model import CheckShape, StepShape, UndoShape
 from remediator.config.shapes import nearest
 from remediator.core.outcomes import EffectClass
 from remediator.core.params import ParamType
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from remediator.config.compiling import Item
     from remediator.config.documents import Path
     from remediator.config.faults import Faults
-    from remediator.config.rules_model import CheckShape, PlaybookShape, StepShape
+    from remediator.config.rules_model import PlaybookShape
     from remediator.ports import Action, Catalogue, Probe
 
 # From harmless to repeat to never to repeat.
@@ -47,7 +48,7 @@ class _PlaybookCompiler:
         steps = [self._step(place, step) for place, step in enumerate(shape.steps)]
         checks = [self._check(place, check) for place, check in enumerate(shape.verify)]
         plain_text(self._item.document, self._at("summary"), shape.summary, self._faults)
-        if not shape.verify and self._item.whole:
+        if self._item.lacks("verify"):
             sentence = f"'{shape.name}' verifies nothing, so nobody will know whether it helped"
             position = self._item.document.at(self._at("name"))
             self._faults.warning(position, "no-verify", sentence, "add verify: [{ expr: …, for: 5m, within: 20m }]")
@@ -87,7 +88,9 @@ class _PlaybookCompiler:
         path = self._at("steps", place)
         plain_text(self._item.document, (*path, "name"), shape.name, self._faults)
         if (shape.action is None) == (shape.manual is None):
-            if shape.action is not None or self._item.whole:
+            here = ("steps", place)
+            both = shape.action is not None
+            if both or (self._item.lacks("action", here, StepShape) and self._item.lacks("manual", here, StepShape)):
                 sentence = f"step '{shape.name}' needs either an action or a manual sentence"
                 position = self._item.document.at(path)
                 self._faults.error(position, "missing-field", sentence, "write action: … or manual: …")
@@ -131,7 +134,7 @@ class _PlaybookCompiler:
     def _undo(self, path: Path, shape: StepShape, action: Action) -> float | None:
         document, undo = self._item.document, shape.undo
         if undo is None:
-            if action.lasting and self._item.whole:
+            if action.lasting and self._item.lacks("undo", path[2:], StepShape):
                 sentence = f"'{action.kind}' leaves something behind and never takes it back"
                 fix = "add undo: { after: 2h }, or undo: never"
                 self._faults.error(document.at((*path, "action")), "no-undo", sentence, fix)
@@ -140,7 +143,7 @@ class _PlaybookCompiler:
             sentence = f"'{action.kind}' leaves nothing behind that could be taken back"
             self._faults.warning(document.key((*path, "undo")), "undo-without-effect", sentence, "leave undo out")
             return None
-        if undo.never is None and undo.after is None:
+        if undo.never is None and self._item.lacks("after", (*path[2:], "undo"), UndoShape):
             self._faults.error(
                 document.key((*path, "undo")), "bad-undo", "'undo' has no 'after'", "write { after: 2h }"
             )
@@ -163,7 +166,7 @@ class _PlaybookCompiler:
         written = [key for key in (*SHORT_PROBES, "probe") if isinstance(raw, dict) and key in raw]
         if len(written) != 1:
             sentence = "an item of 'verify' needs exactly one of expr, http, command, alert and probe"
-            if written or self._item.whole:
+            if written or self._item.lacks("expr", path[2:], CheckShape):
                 self._faults.error(document.at(path), "missing-field", sentence, "write for example expr: …")
             return None
         key = written[0]

@@ -3,7 +3,8 @@
 Works on the nodes of `yaml.compose`, never on constructed objects: scalars keep their spelling (`Bare` if they stood
 without quotes), so that a model decides what is a number. Refused with a position: tags, anchors, aliases, merge keys,
 duplicate keys, keys that are not text, what YAML 1.1 and 1.2 read differently, more than 20 levels, more than 20,000
-nodes, control characters (reliability.md T22). All faults are collected; only broken syntax ends the reading.
+nodes, texts of more than 16 KiB, control characters (reliability.md T22). All faults are collected; only broken syntax
+ends the reading.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 20
 MAX_NODES = 20_000
+MAX_SCALAR = 16_384
+MAX_BLANKS = 100
+MAX_KEY = 256
 
 Raw = str | None | list["Raw"] | dict[str, "Raw"]
 Path = tuple[str | int, ...]
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_BRACES = re.compile(r"\{\{.*?\}\}")
 
 
 class Bare(str):
@@ -152,7 +155,8 @@ class _Composer(yaml.SafeLoader):
             self._reading.fault(mark, "yaml-anchor", f"&{begun.anchor} is an anchor", "write the value out")
             begun.anchor = None
         if begun.tag is not None:
-            self._reading.fault(mark, "yaml-tag", f"{begun.tag} is a tag", "leave it out: the rules know their types")
+            tag = begun.tag.replace("tag:yaml.org,2002:", "!!")
+            self._reading.fault(mark, "yaml-tag", f"{tag} is a tag", "leave it out: the rules know their types")
             begun.tag = None
         self._depth += 1
         try:
@@ -192,7 +196,7 @@ def _syntax_problem(file: str, text: str, fault: yaml.MarkedYAMLError) -> Proble
         sentence, fix = "a second document starts here (---)", "one file holds one document: split it"
     elif "found character '\\t'" in (fault.problem or ""):
         sentence, fix = "a tab stands where YAML allows only spaces", "indent with spaces"
-    elif _BRACES.search(source) and "'" not in source:
+    elif "{{" in source and "'" not in source:
         fix = "put quotes around a text with {{ … }}"
     elif fault.problem == "mapping values are not allowed here":
         fix = "put quotes around a text that holds ': '"
@@ -237,6 +241,10 @@ class _Reading:
 
     def _scalar(self, node: yaml.Node, key: str) -> str | None:
         text = str(node.value)
+        if len(text) > MAX_SCALAR or text.count("{{") > MAX_BLANKS:
+            sentence = f"a text of more than {MAX_SCALAR} characters or {MAX_BLANKS} blanks"
+            self.fault(node.start_mark, "too-large", sentence, "write a shorter one")
+            return ""
         if _CONTROL.search(text):
             self.fault(node.start_mark, "bad-text", "a control character stands in this text", "take it out")
             return ""
@@ -277,8 +285,8 @@ class _Reading:
         if node.style is None and text == "<<":
             self.fault(mark, "yaml-merge", "<< merges another mapping", "write the keys out")
             return None
-        if not text or _CONTROL.search(text):
-            self.fault(mark, "bad-key", "a key is empty or has a control character", "write a plain word")
+        if not 0 < len(text) <= MAX_KEY or _CONTROL.search(text):
+            self.fault(mark, "bad-key", "a key is empty, very long, or has a control character", "write a plain word")
             return None
         caught = trap(text, "") if node.style is None else None
         if caught:

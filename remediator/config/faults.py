@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar, Union, get_args, get_origin
 
@@ -19,7 +20,19 @@ if TYPE_CHECKING:
 ShapeT = TypeVar("ShapeT", bound=Shape)
 
 
-_ROOTS = frozenset({"yaml-trap", "unquoted-placeholder", "yaml-alias", "yaml-tag", "bad-text", "bad-key"})
+# YAML misunderstood, or a value left out of the reading: what else is wrong at that place only follows from it.
+_ROOTS = frozenset(
+    {
+        "bad-key",
+        "bad-text",
+        "too-large",
+        "unquoted-placeholder",
+        "yaml-alias",
+        "yaml-merge",
+        "yaml-tag",
+        "yaml-trap",
+    }
+)
 
 
 class Faults:
@@ -44,12 +57,18 @@ class Faults:
         """All of them once, in file order. Where YAML itself is misunderstood, what follows from that is left out."""
         root = {problem.position for problem in self.problems if problem.name in _ROOTS}
         kept = [p for p in dict.fromkeys(self.problems) if p.name in _ROOTS or p.position not in root]
-        return tuple(sorted(kept, key=lambda problem: (problem.position, problem.name)))
+        short = [replace(p, sentence=_clip(p.sentence), fix=_clip(p.fix)) for p in kept]
+        return tuple(sorted(short, key=lambda problem: (problem.position, problem.name)))
 
     def raise_errors(self) -> None:
         """InvalidConfiguration with everything found, if there is an error among it."""
         if any(problem.severity == "error" for problem in self.problems):
             raise InvalidConfiguration(self.sorted())
+
+
+def _clip(text: str) -> str:
+    """At most 400 characters: whoever reads it has the file, too."""
+    return text if len(text) <= 400 else f"{text[:400]}…"
 
 
 def read_shape(model: type[ShapeT], document: Document, path: Path, faults: Faults) -> ShapeT | None:
@@ -68,9 +87,10 @@ def read_shape(model: type[ShapeT], document: Document, path: Path, faults: Faul
         return found
     for error in errors:
         empties.pop((*path, *error["loc"]), None)
-        faults.take((_problem(model, document, path, error),))
+        if not _told_already(raw, error):
+            faults.take((_problem(model, document, path, error),))
     faults.take(tuple(empties.values()))
-    return _rest(model, raw, [error["loc"] for error in errors])
+    return _rest(model, raw, [error["loc"][:-1] if error["type"] == "missing" else error["loc"] for error in errors])
 
 
 def _rest(model: type[ShapeT], raw: Raw, faulty: list[tuple[int | str, ...]]) -> ShapeT | None:
@@ -113,6 +133,25 @@ def _empties(document: Document, path: Path, raw: Raw) -> dict[Path, Problem]:
     return found
 
 
+def _told_already(raw: Raw, error: ErrorDetails) -> bool:
+    """Whether a missing `password_file` only is what a literal `password` beside it is refused for."""
+    if error["type"] != "missing" or not str(error["loc"][-1]).endswith("_file"):
+        return False
+    for part in error["loc"][:-1]:
+        raw = _step_into(raw, part)
+    return isinstance(raw, dict) and str(error["loc"][-1]).removesuffix("_file") in raw
+
+
+def _step_into(raw: Raw, part: int | str) -> Raw:
+    match raw, part:
+        case dict(), str():
+            return raw.get(part)
+        case list(), int():
+            return raw[part]
+        case _:
+            return None
+
+
 def _without(raw: Raw, loc: tuple[int | str, ...]) -> Raw:
     """A copy of `raw` that lacks the key at `loc`."""
     first, rest = loc[0], loc[1:]
@@ -146,7 +185,7 @@ def _tell(model: type[Shape], document: Document, path: Path, loc: Path, error: 
     match error["type"]:
         case "extra_forbidden":
             owner = _shape_at(model, loc[:-1])
-            known = _keys(owner)
+            known = shape_keys(owner)
             if f"{key}_file" in known:
                 fix = f"write the secret to a file of its own and name that: {key}_file: …"
                 return _Told(document.key(whole), "literal-secret", f"'{key}' would put a secret into this file", fix)
@@ -164,8 +203,9 @@ def _tell(model: type[Shape], document: Document, path: Path, loc: Path, error: 
         return _Told(position, raised.name, _about(loc, str(raised)), raised.fix)
     wanted = "a list" if error["type"] == "list_type" else "keys and values"
     found = error.get("input")
-    sentence = f"'{_word(loc)}' must be {wanted}, not {kind_of(found)}"
-    fix = "write [ … ]" if wanted == "a list" else "leave it out if there is nothing to say" if found is None else ""
+    subject = f"'{_word(loc)}'" if key and not isinstance(loc[-1], int) else _shape_at(model, loc).noun
+    sentence = f"{subject} must be {wanted}, not {kind_of(found)}"
+    fix = "leave it out if there is nothing to say" if found is None else "write [ … ]" if wanted == "a list" else ""
     return _Told(document.at(whole), "wrong-type", sentence, fix)
 
 
@@ -184,7 +224,8 @@ def _about(loc: Path, sentence: str) -> str:
     return f"'{_word(loc)}' {sentence}" if begins in {"must", "is", "has"} else f"{_word(loc)}: {sentence}"
 
 
-def _keys(shape: type[Shape]) -> list[str]:
+def shape_keys(shape: type[Shape]) -> list[str]:
+    """The keys that a shape may have, as they are written."""
     return [entry.alias or name for name, entry in shape.model_fields.items()]
 
 

@@ -26,17 +26,32 @@ def read_file(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as refused:
         raise _refused(path, *_why(refused)) from None
-    with os.fdopen(descriptor, "rb") as opened:
-        status = os.fstat(opened.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise _refused(path, "unreadable-file", "not a regular file", "name a file")
-        if status.st_mode & _OTHERS_MAY_WRITE:
-            why = f"its mode is {stat.S_IMODE(status.st_mode):04o}, so others than its owner may change the rules"
-            raise _refused(path, "writable-file", why, f"chmod go-w {path}")
-        raw = opened.read(MAX_BYTES + 1)
+    try:
+        _check_file(path, os.fstat(descriptor).st_mode)
+        raw = _read_all(descriptor)
+    finally:
+        os.close(descriptor)
     if len(raw) > MAX_BYTES:
         raise _refused(path, "too-large", f"larger than {MAX_BYTES} bytes", "split it into several files")
     return raw
+
+
+def _check_file(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise _refused(path, "unreadable-file", "not a regular file", "name a file")
+    if mode & _OTHERS_MAY_WRITE:
+        why = f"its mode is {stat.S_IMODE(mode):04o}, so others than its owner may change the rules"
+        raise _refused(path, "writable-file", why, f"chmod go-w {path}")
+
+
+def _read_all(descriptor: int) -> bytes:
+    """What the file holds, and not much more than is allowed."""
+    pieces: list[bytes] = []
+    left = MAX_BYTES + 1
+    while left > 0 and (piece := os.read(descriptor, left)):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
 
 
 def decode(path: Path, raw: bytes) -> str:

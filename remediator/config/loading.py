@@ -63,7 +63,7 @@ def load_rules(
     intervals = compile_intervals(files.intervals, given, faults)
     playbooks = _playbooks(files, catalogue, faults)
     rules = compile_rules(files, known)
-    _refuse_twins(files, faults)
+    _refuse_twins(documents, faults)
     faults.raise_errors()
     ruleset = Ruleset(rules=rules, playbooks=playbooks, time_intervals=intervals, digest=digest)
     return Loaded(ruleset=ruleset, warnings=faults.sorted())
@@ -109,10 +109,9 @@ def _items(model: type[ShapeT], document: Document, key: str, faults: Faults) ->
     raw = document.get((key,))
     for place in range(len(raw) if isinstance(raw, list) else 0):
         path: Path = (key, place)
-        before = len(faults.problems)
         shape = read_shape(model, document, path, faults)
         if shape is not None:
-            yield Item(document=document, path=path, shape=shape, whole=len(faults.problems) == before)
+            yield Item(document=document, path=path, shape=shape)
 
 
 def _names(documents: Sequence[Document], key: str) -> dict[str, None]:
@@ -132,14 +131,18 @@ def _playbooks(files: Files, catalogue: Catalogue, faults: Faults) -> dict[str, 
     return {playbook.name: playbook for playbook in compiled if playbook}
 
 
-def _refuse_twins(files: Files, faults: Faults) -> None:
-    """Two rules, or two playbooks, of one name."""
-    for what, items in (("rule", files.rules), ("playbook", files.playbooks)):
+def _refuse_twins(documents: Sequence[Document], faults: Faults) -> None:
+    """Two rules, or two playbooks, or two sets of intervals of one name, wherever they are."""
+    for key, what in (("rules", "rule"), ("playbooks", "playbook"), ("time_intervals", "time interval")):
         first: dict[str, str] = {}
-        for item in items:
-            name = item.shape.name
-            if name in first:
-                sentence = f"there is another {what} '{name}', in {first[name]}"
-                position = item.document.at((*item.path, "name"))
-                faults.error(position, "duplicate-name", sentence, "rename one of them")
-            first.setdefault(name, item.source)
+        for document in documents:
+            raw = document.get((key,))
+            for place in range(len(raw) if isinstance(raw, list) else 0):
+                name = document.get((key, place, "name"))
+                if not isinstance(name, str):
+                    continue
+                position = document.at((key, place, "name"))
+                if name in first:
+                    sentence = f"there is another {what} '{name}', in {first[name]}"
+                    faults.error(position, "duplicate-name", sentence, "rename one of them")
+                first.setdefault(name, f"{position.file}:{position.line}")

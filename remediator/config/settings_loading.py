@@ -197,15 +197,24 @@ class _SettingsCompiler:
             self._faults.error(self._document.key(path), "missing-field", sentence, "write one of them")
         return self._secret((*path, "url_file"), shape.url_file) if shape.url_file else None
 
+    def _receiver_names(self) -> list[str]:
+        """The names of all receivers, also of those that have faults; two of one name are told."""
+        document = self._document
+        raw = document.get(("receivers",))
+        names: list[str] = []
+        for place in range(len(raw) if isinstance(raw, list) else 0):
+            name = document.get(("receivers", place, "name"))
+            if isinstance(name, str) and name in names:
+                position = document.at(("receivers", place, "name"))
+                self._faults.error(
+                    position, "duplicate-name", f"there is another receiver '{name}'", "rename one of them"
+                )
+            names.extend([name] if isinstance(name, str) else [])
+        return names
+
     def _check_receivers(self) -> None:
         shape, document = self._shape, self._document
-        names: list[str] = []
-        for place, receiver in enumerate(shape.receivers):
-            if receiver.name in names:
-                position = document.at(("receivers", place, "name"))
-                sentence = f"there is another receiver '{receiver.name}'"
-                self._faults.error(position, "duplicate-name", sentence, "rename one of them")
-            names.append(receiver.name)
+        names = self._receiver_names()
         wanted: list[tuple[Path, list[str]]] = [
             (("notify", "critical"), shape.notify.critical),
             (("notify", "warning"), shape.notify.warning),

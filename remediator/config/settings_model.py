@@ -25,6 +25,7 @@ from remediator.config.shapes import (
     Url,
     kind_of,
     one_of,
+    one_or_many,
 )
 from remediator.core.params import ParamType, parse_value
 
@@ -88,14 +89,10 @@ def _queue(raw: object) -> int:
     raise Misspelt("wrong-type", f"must be a whole number from 1 on, not {kind_of(raw)}", "write for example 50000")
 
 
-def _one_or_many(raw: object) -> object:
-    return [raw] if isinstance(raw, str) else raw
-
-
 FilePath = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": "string", "minLength": 1})]
 FilePaths = Annotated[
     list[FilePath],
-    BeforeValidator(_one_or_many),
+    BeforeValidator(one_or_many),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
 TargetName = Annotated[str, BeforeValidator(_target_name), WithJsonSchema({"type": "string"})]
@@ -251,7 +248,7 @@ class HttpShape(Shape):
     """The URLs we may call."""
 
     noun: ClassVar[str] = "'http'"
-    allow: Annotated[list[Url], BeforeValidator(_one_or_many)] = Field(
+    allow: Annotated[list[Url], BeforeValidator(one_or_many)] = Field(
         description="Prefixes of URLs that may be called."
     )
 
@@ -260,7 +257,7 @@ class CommandShape(Shape):
     """The programs we may start."""
 
     noun: ClassVar[str] = "'command'"
-    allow: Annotated[list[Program], BeforeValidator(_one_or_many)] = Field(description="Absolute paths of programs.")
+    allow: Annotated[list[Program], BeforeValidator(one_or_many)] = Field(description="Absolute paths of programs.")
 
 
 class TargetsShape(Shape):

@@ -25,6 +25,8 @@ _URL = re.compile(r"https?://[^\s/?#@]+(?:[/?#]\S*)?")
 # The journal keeps what is needed for windows of this length and no longer.
 MAX_WINDOW = 31 * 86_400.0
 MAX_COUNT = 10_000
+# How much of a value is repeated in a message.
+SHOWN = 80
 
 
 class Misspelt(ValueError):
@@ -47,7 +49,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """`did you mean 'x'?` for the most similar of the known words, or a list of them if none is similar."""
     words = sorted(known)
     lower = {candidate.lower(): candidate for candidate in words}
-    close = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word[:SHOWN].lower(), lower, n=1, cutoff=0.6)
     if close:
         return f"did you mean '{lower[close[0]]}'?"
     if not words:
@@ -66,7 +68,8 @@ def kind_of(raw: object) -> str:
         case list():
             return "a list"
         case _:
-            return f"'{raw}'"
+            text = str(raw)
+            return f"'{text}'" if len(text) <= SHOWN else f"'{text[:SHOWN]}…'"
 
 
 def _text(raw: object) -> str:
@@ -136,8 +139,12 @@ def _mode(raw: object) -> Mode:
         raise Misspelt("bad-mode", f"'{text}' is not a mode", fix) from None
 
 
-def _one_or_many(raw: object) -> object:
-    return [raw] if isinstance(raw, str) else raw
+def one_or_many(raw: object) -> object:
+    if isinstance(raw, str):
+        return [raw]
+    if not isinstance(raw, list):
+        raise Misspelt("wrong-type", f"must be one text or a list of them, not {kind_of(raw)}", "write [ … ]")
+    return raw
 
 
 def _name(raw: object) -> str:
@@ -171,7 +178,7 @@ def one_of(*words: str) -> BeforeValidator:
     def check(raw: object) -> str:
         text = _text(raw)
         if text not in words:
-            raise Misspelt("unknown-word", f"'{text}' is not a word this can be", nearest(text, words))
+            raise Misspelt("unknown-word", f"'{text}' is not known here", nearest(text, words))
         return text
 
     return BeforeValidator(check)
@@ -202,6 +209,6 @@ ModeWord = Annotated[
     WithJsonSchema({"type": "string", "enum": [mode.word for mode in Mode]}),
 ]
 _MANY = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-Texts = Annotated[list[Text], BeforeValidator(_one_or_many), WithJsonSchema(_MANY)]
-Names = Annotated[list[Name], BeforeValidator(_one_or_many), WithJsonSchema(_MANY)]
-LabelNames = Annotated[list[LabelName], BeforeValidator(_one_or_many), WithJsonSchema(_MANY)]
+Texts = Annotated[list[Text], BeforeValidator(one_or_many), WithJsonSchema(_MANY)]
+Names = Annotated[list[Name], BeforeValidator(one_or_many), WithJsonSchema(_MANY)]
+LabelNames = Annotated[list[LabelName], BeforeValidator(one_or_many), WithJsonSchema(_MANY)]

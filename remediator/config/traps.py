@@ -15,6 +15,8 @@ _RADIX = re.compile(r"[-+]?0[xb][0-9a-fA-F_]+", re.IGNORECASE)
 _UNDERSCORED = re.compile(r"[-+]?[0-9][0-9_]*_[0-9_]*(?:\.[0-9_]*)?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t].*)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF|nan|NaN|NAN)")
+# No number or date is longer; the expressions above are not meant for more.
+LONGEST = 64
 _TRUE = frozenset({"yes", "on", "true"})
 
 # Values that are words of ours although YAML 1.1 reads them as booleans.
@@ -23,7 +25,7 @@ _OUR_WORDS = frozenset({("mode", "off")})
 
 def trap(text: str, key: str) -> tuple[str, str] | None:
     """What is wrong with the plain scalar `text` below `key` (empty for a key) and what to write; None if nothing is."""
-    if text in {"true", "false", "null"} or (key, text) in _OUR_WORDS:
+    if len(text) > LONGEST or text in {"true", "false", "null"} or (key, text) in _OUR_WORDS:
         return None
     if _BOOL.fullmatch(text):
         truth = "true" if text.lower() in _TRUE else "false"

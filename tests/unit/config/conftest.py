@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -167,6 +168,14 @@ def catalogue() -> FixedCatalogue:
         MappingProxyType({action.kind: action for action in ACTIONS}),
         MappingProxyType({probe.kind: probe for probe in PROBES}),
     )
+
+
+@pytest.fixture(autouse=True)
+def private_files() -> Iterator[None]:
+    """Files of these tests are not writable for others, whatever the shell says: that is refused, and tested apart."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 Load = Callable[[str], Loaded]
