@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from remediator.cli.client import Refused, incident_path
-from remediator.cli.options import because, chatter, confirmed, connected, person, unasked
+from remediator.cli.options import because, chatter, confirmed, connected, incident_argument, person, unasked
 from remediator.cli.plan_text import after_text, check_text, condition_text, step_rows
 from remediator.cli.text import plain, screen, span, table, wrapped
 from remediator.core.views import RunView, StatusView, StoryView
@@ -23,7 +23,7 @@ _AGAIN = {"approval.given": "approved", "approval.refused": "rejected"}
 
 
 @click.command(epilog="\b\nExamples:\n  remediator approve inc-7f3k --yes -m 'agreed with the mail team'")
-@click.argument("incident")
+@incident_argument
 @click.option("-m", "--reason", default="", help="Why; kept in the journal.")
 @person
 @unasked
@@ -48,7 +48,7 @@ def approve(ctx: click.Context, client: Client, incident: str, by: str, reason: 
 
 
 @click.command(epilog="\b\nExamples:\n  remediator reject inc-7f3k --yes -m 'the provider is known to be down'")
-@click.argument("incident")
+@incident_argument
 @click.option("-m", "--reason", default="", help="Why; kept in the journal.")
 @person
 @unasked
@@ -69,7 +69,7 @@ def reject(ctx: click.Context, client: Client, incident: str, by: str, reason: s
 
 
 @click.command(epilog="\b\nExamples:\n  remediator decide inc-7f3k mark_done -m 'looked at the queue: it is suspended'")
-@click.argument("incident")
+@incident_argument
 @click.argument("decision", type=click.Choice(["mark_done", "continue", "rollback", "abort"]))
 @because
 @person

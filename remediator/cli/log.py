@@ -9,7 +9,7 @@ import msgspec
 
 from remediator.cli import log_offline
 from remediator.cli.client import Client, Query, incident_path
-from remediator.cli.options import chatter, connected, duration, give_json, output, pair
+from remediator.cli.options import chatter, connected, duration, give_json, incident_argument, output, pair
 from remediator.cli.root import Group
 from remediator.cli.text import clock, day, pairs, plain, safe_json, span, table, wide, wrapped
 from remediator.core.views import IncidentView, LineView, StatusView, StoryView
@@ -127,7 +127,7 @@ def _tabulate(found: list[IncidentView]) -> None:
 
 # ── show ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 @log.command(epilog="\b\nExamples:\n  remediator log show inc-8a2c\n  remediator log show inc-8a2c --raw")
-@click.argument("incident")
+@incident_argument
 @click.option("--raw", is_flag=True, help="The entries themselves, one JSON object in a line.")
 @output
 @connected

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
+import msgspec
 
 from remediator.cli.client import DEFAULT_URL, Answer, Client
 from remediator.cli.text import plain
@@ -79,6 +80,29 @@ def _login() -> str | None:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's number without a name
         return None
+
+
+def incident_argument(command: Command[Result]) -> Command[Result]:
+    """Adds INCIDENT: an id, or any beginning of it that fits only one; shells complete it."""
+    return click.argument("incident", shell_complete=_known_incidents)(command)
+
+
+def _known_incidents(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    url, token_file = ctx.params.get("url") or DEFAULT_URL, ctx.params.get("token_file")
+    try:
+        with Client(url=url, token_file=token_file, timeout=1.0) as client:
+            found = client.get("/api/v1/incidents", {"limit": 100}).read(_Known).incidents
+    except click.ClickException:
+        return []  # a shell that completes shows no errors
+    return [plain(one.incident) for one in found if one.incident.startswith(incomplete)]
+
+
+class _Incident(msgspec.Struct):
+    incident: str
+
+
+class _Known(msgspec.Struct):
+    incidents: list[_Incident]
 
 
 def because(command: Command[Result]) -> Command[Result]:

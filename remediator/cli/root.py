@@ -109,6 +109,10 @@ def root(ctx: click.Context, color: str) -> None:
     \b
     Exit codes: 0 ok, 1 the answer is no, 2 usage, 3 warnings with --lint-fatal,
     4 nobody answers.
+
+    \b
+    Completion, for bash:
+      eval "$(_REMEDIATOR_COMPLETE=bash_source remediator)"
     """
     if color != "auto":
         ctx.color = color == "always"

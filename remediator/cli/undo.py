@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from remediator.cli.client import Refused, incident_path
-from remediator.cli.options import chatter, confirmed, connected, person, unasked
+from remediator.cli.options import chatter, confirmed, connected, incident_argument, person, unasked
 from remediator.cli.text import clock, day, pairs, plain, screen, table
 from remediator.core.views import StoryView, UndoneView
 
@@ -28,7 +28,7 @@ class _Undone(msgspec.Struct):
 
 
 @click.command(epilog="\b\nExamples:\n  remediator undo inc-6c01 --yes\n  remediator undo inc-6c01 --step 1 --yes")
-@click.argument("incident")
+@incident_argument
 @click.option("--step", type=click.IntRange(1), help="Only this step, as `log show` counts them.  [default: all]")
 @person
 @unasked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -9,12 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
+from click.shell_completion import BashComplete
 
+from remediator.cli.progress import progress
 from remediator.cli.root import COMMANDS, root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import respx
 
     from tests.cli.conftest import Api, Cli
 
@@ -139,3 +144,43 @@ def test_short_commands_import_nothing_heavy() -> None:
     )
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert told.stdout == "[]\n"
+
+
+def _completed(words: list[str], incomplete: str) -> list[str]:
+    shell = BashComplete(root, {}, "remediator", "_REMEDIATOR_COMPLETE")
+    return [item.value for item in shell.get_completions(words, incomplete)]
+
+
+@pytest.mark.parametrize("words", [["log", "show"], ["approve"], ["undo"], ["decide"]])
+def test_a_shell_completes_the_ids_of_incidents(words: list[str], api: Api) -> None:
+    assert _completed(words, "inc-8") == ["inc-8a2cd5n4"]
+    assert _completed(words, "inc-9") == []
+    assert len(api.requests) == 2
+
+
+def test_a_shell_that_completes_is_not_bothered_with_errors(nobody: respx.MockRouter) -> None:
+    assert _completed(["log", "show"], "inc-") == []
+    assert nobody.calls
+
+
+class Screen(io.StringIO):
+    """An error stream on which a person looks."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
+def test_long_work_shows_its_progress_to_a_person_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress("checking", 10) as show:
+        show(5)
+    assert capsys.readouterr().err == ""
+    screen = Screen()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", screen)
+    with progress("checking", 10) as show:
+        show(10)
+    assert "checking" in screen.getvalue()
+    assert "10/10" in screen.getvalue()
