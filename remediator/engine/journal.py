@@ -81,7 +81,7 @@ class Journal:
     """State and store, kept together. `head` is the signed end; `state` is what folding up to it gives."""
 
     def __init__(self, store: Store, clock: Clock, *, key: bytes, replica: str, boot: str) -> None:
-        self._store = store
+        self.store = store
         self._clock = clock
         self._key = key
         self._replica = replica
@@ -99,7 +99,7 @@ class Journal:
     # ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────
     async def open(self) -> StoreInfo:
         """Opens the store, checks the chain, folds the journal; CorruptJournal names the first bad entry."""
-        info = await self._store.open()
+        info = await self.store.open()
         await self._restore()
         await self._catch_up()
         if self.head.seq == 0:
@@ -111,7 +111,7 @@ class Journal:
 
     async def _restore(self) -> None:
         """Begins from the newest snapshot that is ours and that the journal still runs through."""
-        snapshot = await self._store.load_snapshot()
+        snapshot = await self.store.load_snapshot()
         if snapshot is None:
             return
         state = thaw(snapshot.state, self._key)
@@ -124,12 +124,12 @@ class Journal:
         if self.head.seq == self._saved:
             return
         with contextlib.suppress(StoreError):
-            await self._store.save_snapshot(Snapshot(head=self.head, state=freeze(self.state, self._key)))
+            await self.store.save_snapshot(Snapshot(head=self.head, state=freeze(self.state, self._key)))
             self._saved = self.head.seq
 
     async def _catch_up(self) -> None:
         while True:
-            records = await self._store.read(self.head.seq, READ_CHUNK)
+            records = await self.store.read(self.head.seq, READ_CHUNK)
             if not records:
                 return
             for record in records:
@@ -209,8 +209,8 @@ class Journal:
         error: StoreError = NotCommitted("others kept appending first")
         for _ in range(CONFLICTS):
             draft = self._decide(wishes)
-            if not draft.batches:
-                return
+            if not draft.batches and not self.last_error:
+                return  # after an error even an empty append is made: it shows whether the store is back
             wishes = draft.wishes
             try:
                 await self._append(draft)
@@ -247,7 +247,7 @@ class Journal:
         """Folds what the journal has beyond `head` and publishes it: others wrote it, or we did and never learned."""
         before, fresh = self.state, list[Entry]()
         try:
-            while records := await self._store.read(self.head.seq, READ_CHUNK):
+            while records := await self.store.read(self.head.seq, READ_CHUNK):
                 for record in records:
                     fresh.append(self._take(record))
         finally:
@@ -307,7 +307,7 @@ class Journal:
                 head = Head(record.seq, record.mac)
         before = self.state
         try:
-            await self._store.append(self.head, records, rows_of(draft.touched, entries))
+            await self.store.append(self.head, records, rows_of(draft.touched, entries))
         except AppendUnknown as lost:
             await self._settle_unknown(records, lost)
         else:
@@ -317,7 +317,7 @@ class Journal:
         _settle(draft.batches, entries)
 
     def _publish(self, entries: Sequence[Entry], before: State) -> None:
-        for listener in self._listeners:
+        for listener in self._listeners if entries else ():
             listener(entries, before, self.state)
 
     def _record(self, head: Head, moment: Moment, fact: AnyFact) -> tuple[Record, Entry]:
@@ -356,13 +356,13 @@ class Journal:
             raise
         except StoreError as fault:
             raise AppendUnknown(f"{lost}; and the journal could not be read: {fault}") from fault
-        if records[0].id not in {entry.id for entry in fresh}:
+        if not {record.id for record in records} <= {entry.id for entry in fresh}:
             raise NotCommitted("the store lost the answer, and the journal shows that nothing was written")
 
     async def close(self) -> None:
         """Keeps a snapshot and closes the store."""
         await self.save()
-        await self._store.close()
+        await self.store.close()
 
 
 def _entails_nothing(_before: State, _after: State, _fact: AnyFact) -> Sequence[AnyFact]:

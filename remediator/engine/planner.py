@@ -32,7 +32,7 @@ class PlannerLoop:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._queue: deque[int] = deque(sorted(parts.journal.state.pending))
+        self._queue: deque[int] = deque()
 
     def note(self, entries: Sequence[e.Entry]) -> None:
         """Takes up what was just accepted."""
@@ -42,7 +42,8 @@ class PlannerLoop:
             self._parts.ring(BELL)
 
     async def watch(self) -> None:
-        """Disposes, for ever."""
+        """Disposes, for ever; first of what an earlier process accepted and left."""
+        self._queue = deque(sorted(self._parts.journal.state.pending))
         while not self._parts.stopping:
             pending = self._next()
             if not pending:

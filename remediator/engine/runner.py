@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from remediator.core import entries as e
 from remediator.core import runs as r
 from remediator.core.fold_runs import admits_outcome
-from remediator.core.outcomes import Look, Observation, Outcome, Presence, Result, ok, unknown
+from remediator.core.outcomes import Look, Observation, Outcome, Presence, Result, not_issued, ok, unknown
 from remediator.core.plans import PlannedCheck
 from remediator.core.state import Moment, Run, RunStatus, State
 from remediator.core.verification import NOT_ASKED, Watch, advance, conclude
@@ -39,12 +39,17 @@ class Runner:
 
     async def drive(self, name: str) -> None:
         """Carries the run called `name` to its last word, or until it waits for a person or the service stops."""
+        found = self._parts.journal.state.runs.get(name)
+        inherited = found.intent if found is not None else None
         while not self._parts.stopping:
             run = self._parts.journal.state.runs.get(name)
             if run is None:
                 return
             try:
-                await self._step(run)
+                if run.intent is not None:
+                    await self._interrupted(run, run.intent, inherited)
+                else:
+                    await self._step(run)
             except StoreError:
                 await self._parts.clock.sleep(STORE_AGAIN)
 
@@ -66,8 +71,6 @@ class Runner:
             case r.TakeBack(undo=undo):
                 if await self._undoing.take_back(undo, cause="rollback") is None:
                     await self._parts.rest(run.id, BUSY_AGAIN)
-            case r.Interrupted():
-                await self._interrupted(run)
             case _:
                 await self._control(run, effect)
 
@@ -133,12 +136,15 @@ class Runner:
         )
         await self._parts.journal.insist(lambda state, _moment: _outcome_or_evidence(state, told))
 
-    async def _interrupted(self, run: Run) -> None:
-        assert run.intent is not None
-        outcome = unknown("the service stopped between intent and outcome; it may have been carried out")
+    async def _interrupted(self, run: Run, intent: e.StepIntent, inherited: e.StepIntent | None) -> None:
+        """An intent that nobody is at work on: an earlier process left it, or the store lost the answer to ours."""
         if run.dry:
             outcome = ok("a dry run that was interrupted: nothing was issued")
-        await self.record_outcome(run.intent, outcome, 0.0, simulated=run.dry)
+        elif intent == inherited:
+            outcome = unknown("the service stopped between intent and outcome; it may have been carried out")
+        else:
+            outcome = not_issued("the store lost the answer to the announcement, so nothing was done")
+        await self.record_outcome(intent, outcome, 0.0, simulated=run.dry)
 
     async def _reconcile(self, run: Run) -> None:
         step = run.plan.steps[run.step]

@@ -1,4 +1,4 @@
-"""Clocks that belong to no run: the end of a pause, and episodes of which nothing was heard for too long."""
+"""Clocks that belong to no run: the end of a pause, episodes of which nothing was heard, a store that may be back."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from remediator.errors import StoreError
 BELL = "timers"
 # Episodes are looked through this often (s); lapsing is a matter of hours.
 LOOK_EVERY = 60.0
+# A store that failed is tried this often (s), so that the service is ready again without anything to be done.
+TRY_EVERY = 5.0
 
 
 class Timers:
@@ -27,6 +29,8 @@ class Timers:
             try:
                 if self._pauses_over(self._parts.journal.state, self._parts.journal.moment()):
                     await self._parts.journal.commit(self._pauses_over)
+                if self._parts.journal.last_error:
+                    await self._parts.journal.commit(lambda _state, _moment: ())
                 if self._lapsed(self._parts.journal.state, self._parts.journal.moment()):
                     await self._parts.journal.commit(self._lapsed)
             except StoreError:
@@ -35,8 +39,9 @@ class Timers:
 
     def _until_next(self) -> float:
         now = self._parts.clock.now()
+        often = TRY_EVERY if self._parts.journal.last_error else LOOK_EVERY
         ends = [pause.until - now for pause in self._parts.journal.state.pauses.values() if pause.until is not None]
-        return min([LOOK_EVERY, *ends])
+        return min([often, *ends])
 
     def _pauses_over(self, state: State, moment: Moment) -> Sequence[e.AnyFact]:
         return [

@@ -355,8 +355,8 @@ class Rig:
     async def engine(self) -> AsyncIterator[Engine]:
         """A running engine; leaving the block is a crash: every task is cancelled where it stands."""
         parts = self.parts()
-        await parts.journal.open()
         engine = Engine(parts)
+        await parts.journal.open()
         lane = asyncio.ensure_future(parts.journal.run())
         work = asyncio.ensure_future(engine.run("test"))
         await self.clock.settle()

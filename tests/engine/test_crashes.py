@@ -226,12 +226,12 @@ async def _live(play: Play) -> None:
     rig, reaper = play.rig, play.reaper
     rig.store = MortalStore(rig.store.disk, reaper)
     parts = rig.parts()
+    engine = Engine(parts)
     opening = asyncio.ensure_future(parts.journal.open())
     await rig.clock.settle()
     if reaper.dead:
         await _end(opening)
         return
-    engine = Engine(parts)
     tasks = [asyncio.ensure_future(parts.journal.run()), asyncio.ensure_future(engine.run("test"))]
     await rig.clock.settle()
     limit = rig.clock.mono + 50_000
