@@ -62,6 +62,7 @@ class Known:
     playbooks: Mapping[str, PlaybookShape | None]
     intervals: Collection[str]
     server_mode: Mode
+    max_wait: float
     faults: Faults = field(default_factory=Faults)
 
 
@@ -139,7 +140,7 @@ class _RuleCompiler:
             guards=guards,
             mode=self._mode(),
             locks=locks,
-            give_up=shape.give_up or self._defaults.give_up or GIVE_UP,
+            give_up=min(shape.give_up or self._defaults.give_up or GIVE_UP, self._known.max_wait),
             approval_timeout=approval.timeout if approval else APPROVAL_TIMEOUT,
             source=self._item.source,
         )

@@ -6,6 +6,7 @@ A reload is calling `load_rules` again: on InvalidConfiguration the caller keeps
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -42,11 +43,13 @@ def load_rules(
     *,
     server_mode: Mode,
     time_intervals: Mapping[str, tuple[TimeInterval, ...]] | None = None,
+    max_wait: float = math.inf,
 ) -> Loaded:
     """The rules and playbooks of `paths`, compiled against the plug-ins of `catalogue`.
 
-    `server_mode` bounds every rule; `time_intervals` are those of the settings, which rules may name. All faults of all
-    files are raised together as InvalidConfiguration, warnings among them.
+    `server_mode` bounds every rule, and `max_wait` (seconds, `limits.max_wait`) every rule's `give_up`. `time_intervals`
+    are those of the settings, which rules may name. All faults of all files are raised together as InvalidConfiguration,
+    warnings among them.
     """
     faults = Faults()
     documents, digest = _read(paths, faults)
@@ -58,6 +61,7 @@ def load_rules(
         playbooks={**_names(documents, "playbooks"), **{item.shape.name: item.shape for item in files.playbooks}},
         intervals={*given, *_names(documents, "time_intervals")},
         server_mode=server_mode,
+        max_wait=max_wait,
         faults=faults,
     )
     intervals = compile_intervals(files.intervals, given, faults)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,10 +43,23 @@ def problems(load: Load, text: str) -> list[str]:
     return [problem.name for problem in refused.value.problems]
 
 
+def golden(directory: Path, name: str, catalogue: Catalogue) -> Loaded:
+    """A good file, loaded on a server in mode auto from a copy that only we may write, however this one was checked out."""
+    path = Path(shutil.copy(GOLDEN / name, directory))
+    path.chmod(0o644)
+    return load_rules([path], catalogue, server_mode=Mode.AUTO)
+
+
 @pytest.fixture
-def design(catalogue: Catalogue) -> Loaded:
-    """The example of the design, loaded on a server in mode auto."""
-    return load_rules([GOLDEN / "design.good.yml"], catalogue, server_mode=Mode.AUTO)
+def design(tmp_path: Path, catalogue: Catalogue) -> Loaded:
+    """The example of the design."""
+    return golden(tmp_path, "design.good.yml", catalogue)
+
+
+@pytest.fixture
+def everything(tmp_path: Path, catalogue: Catalogue) -> Loaded:
+    """A file that has every key once."""
+    return golden(tmp_path, "everything.good.yml", catalogue)
 
 
 def test_the_printed_example_loads_as_it_reads(design: Loaded) -> None:
@@ -85,18 +99,16 @@ def test_a_label_cannot_leave_the_quotes_of_a_query(design: Loaded) -> None:
     assert 'instance="a\\"} or vector(1) #"' in query
 
 
-def test_a_blank_in_a_regular_expression_is_quoted_as_one(catalogue: Catalogue) -> None:
-    loaded = load_rules([GOLDEN / "everything.good.yml"], catalogue, server_mode=Mode.AUTO)
-    when = loaded.ruleset.rules[1].when
+def test_a_blank_in_a_regular_expression_is_quoted_as_one(everything: Loaded) -> None:
+    when = everything.ruleset.rules[1].when
     assert when is not None
     assert [reference.sink for reference in references(when.expr)] == [Sink.PROMQL_REGEX]
     assert "mta1\\\\.example:.*" in fill(when.expr, {"labels": {"instance": "mta1.example"}})
 
 
-def test_every_key_of_the_format_arrives(catalogue: Catalogue) -> None:
-    loaded = load_rules([GOLDEN / "everything.good.yml"], catalogue, server_mode=Mode.AUTO)
-    ladder, own = loaded.ruleset.rules
-    assert [warning.name for warning in loaded.warnings] == ["ratio-without-floor"]
+def test_every_key_of_the_format_arrives(everything: Loaded) -> None:
+    ladder, own = everything.ruleset.rules
+    assert [warning.name for warning in everything.warnings] == ["ratio-without-floor"]
     assert (ladder.mode, ladder.give_up, ladder.approval_timeout) == (Mode.APPROVE, 7200, 1800)
     assert (ladder.guards.cooldown, ladder.guards.concurrency) == (3600, 2)
     assert ladder.guards.require[0].hold == 60
@@ -104,16 +116,15 @@ def test_every_key_of_the_format_arrives(catalogue: Catalogue) -> None:
     assert [lock.source for lock in ladder.locks] == ["node {{ labels.instance }}"]
     assert (own.mode, own.guards.cooldown, own.guards.require) == (Mode.OFF, 0, ())
     assert (own.guards.blast_radius, own.guards.mute_time_intervals) == (Limit(2, 3600), ())
-    look, slow = loaded.ruleset.playbooks["look"], loaded.ruleset.playbooks["slow-down"]
+    look, slow = everything.ruleset.playbooks["look"], everything.ruleset.playbooks["slow-down"]
     assert (look.limit, look.steps[0].effect, look.steps[1].action) == (1200, EffectClass.ONCE, "manual")
     assert (slow.steps[0].attempts, slow.steps[0].delay, slow.steps[0].timeout) == (3, 10, 60)
     assert [check.probe for check in slow.verify] == ["promql", "http", "command", "alert", "smtp.banner"]
     assert (slow.verify[0].every, slow.verify[0].samples) == (30, 5)
 
 
-def test_literal_arguments_have_the_types_their_plug_in_declares(catalogue: Catalogue) -> None:
-    loaded = load_rules([GOLDEN / "everything.good.yml"], catalogue, server_mode=Mode.AUTO)
-    slow = loaded.ruleset.playbooks["slow-down"]
+def test_literal_arguments_have_the_types_their_plug_in_declares(everything: Loaded) -> None:
+    slow = everything.ruleset.playbooks["slow-down"]
     body = slow.steps[1].arguments["body"]
     assert isinstance(body, dict)
     assert [body["count"], body["ratio"], body["ok"], body["none"]] == [3, 0.5, True, None]
@@ -122,9 +133,8 @@ def test_literal_arguments_have_the_types_their_plug_in_declares(catalogue: Cata
     assert slow.verify[1].arguments["status"] == 200
 
 
-def test_the_limit_of_a_run_leaves_room_for_its_verification(catalogue: Catalogue) -> None:
-    loaded = load_rules([GOLDEN / "everything.good.yml"], catalogue, server_mode=Mode.AUTO)
-    slow = loaded.ruleset.playbooks["slow-down"]
+def test_the_limit_of_a_run_leaves_room_for_its_verification(everything: Loaded) -> None:
+    slow = everything.ruleset.playbooks["slow-down"]
     assert slow.limit == 3 * 60 + 2 * 10 + 30 + 30 + 2700 + 300
 
 
@@ -218,6 +228,18 @@ def test_an_effect_may_be_made_stricter_and_never_milder(load: Load) -> None:
     strict = load(rules().replace("expr: up }", "expr: up }, effect: keyed", 1))
     assert strict.ruleset.playbooks["look"].steps[0].effect is EffectClass.KEYED
     assert problems(load, rules().replace("prometheus.report, with: { expr: up }", COMMAND)) == ["effect-too-lenient"]
+
+
+@pytest.mark.parametrize("expr", ["(" * 3000 + "up" + ")" * 3000, "-" * 300 + "up", "zq0qz == 1", "up" + " + up" * 250])
+def test_a_query_that_could_break_its_parser_is_not_given_to_it(load: Load, expr: str) -> None:
+    assert problems(load, rules(f"when: {{ expr: '{expr}' }}")) == ["bad-promql"]
+
+
+def test_no_rule_waits_longer_than_the_server_allows(tmp_path: Path, catalogue: Catalogue) -> None:
+    path = tmp_path / "rules.yml"
+    path.write_text(rules("give_up: 3h"))
+    waits = [load_rules([path], catalogue, server_mode=Mode.AUTO, max_wait=most) for most in (60.0, 86400.0)]
+    assert [loaded.ruleset.rules[0].give_up for loaded in waits] == [60, 10800]
 
 
 COMMAND = "command, with: { argv: [/usr/bin/true] }, effect: read"
