@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
+from remediator.actions.command import Command
+from remediator.actions.docker import DockerRestart
+from remediator.actions.http import Http
 from remediator.actions.http_client import HttpClient
 from remediator.actions.kumomta.bounce import Bounce
 from remediator.actions.kumomta.client import Kumod
@@ -19,10 +22,17 @@ from remediator.actions.kumomta.ready_queue import ResumeReadyQueue, SuspendRead
 from remediator.actions.kumomta.rebind import BumpConfigEpoch, Rebind
 from remediator.actions.kumomta.suspend import Suspend, Unsuspend
 from remediator.actions.kumomta.throttle import Throttle
+from remediator.actions.people import Manual, Notify, Wait
 from remediator.actions.prometheus_client import Prometheus
+from remediator.actions.redis_config import RedisConfigSet
+from remediator.actions.report import PrometheusReport
+from remediator.actions.silence import Silence
 from remediator.actions.targets import Targets
 from remediator.errors import InvalidConfiguration, Position, Problem
 from remediator.ports import Action, Clock, Probe, Receiver
+from remediator.probes.alert_source import AlertmanagerSource, AlertProbe
+from remediator.probes.command import CommandProbe
+from remediator.probes.http import HttpProbe
 from remediator.probes.promql import PromqlProbe
 
 ACTIONS_GROUP = "remediator.actions"
@@ -43,6 +53,8 @@ class Tools:
     http: HttpClient
     kumod: Kumod
     prometheus: Prometheus
+    alertmanager: AlertmanagerSource
+    docker: HttpClient | None
 
     @classmethod
     def of(cls, targets: Targets, clock: Clock, redact: Redact, receivers: Mapping[str, Receiver]) -> Tools:
@@ -56,6 +68,8 @@ class Tools:
             http=http,
             kumod=Kumod(targets.kumo, http=http, clock=clock),
             prometheus=Prometheus(targets.prometheus, http=http),
+            alertmanager=AlertmanagerSource(targets.alertmanager, http=http),
+            docker=HttpClient(socket=targets.docker.socket, rest=clock.sleep) if targets.docker else None,
         )
 
 
@@ -79,9 +93,23 @@ ACTIONS: tuple[Callable[[Tools], Action], ...] = (
     lambda tools: Throttle(tools.kumod),
     lambda tools: QueueReport(tools.kumod),
     lambda tools: Liveness(tools.kumod),
+    lambda tools: Http(tools.targets.http, http=tools.http),
+    lambda tools: Command(tools.targets.command, tools.redact),
+    lambda tools: DockerRestart(tools.targets.docker, http=tools.docker),
+    lambda tools: RedisConfigSet(tools.targets.redis),
+    lambda tools: Silence(tools.targets.alertmanager, http=tools.http),
+    lambda tools: PrometheusReport(tools.prometheus),
+    lambda tools: Notify(tools.receivers),
+    lambda _tools: Manual(),
+    lambda tools: Wait(tools.clock),
 )
 
-PROBES: tuple[Callable[[Tools], Probe], ...] = (lambda tools: PromqlProbe(tools.prometheus),)
+PROBES: tuple[Callable[[Tools], Probe], ...] = (
+    lambda tools: PromqlProbe(tools.prometheus),
+    lambda tools: HttpProbe(tools.targets.http, http=tools.http),
+    lambda tools: CommandProbe(tools.targets.command, tools.redact),
+    lambda tools: AlertProbe(tools.alertmanager),
+)
 
 
 def build_catalogue(

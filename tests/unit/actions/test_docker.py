@@ -1,0 +1,177 @@
+"""docker.restart against a small Engine on a real Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remediator.actions.docker import DockerRestart
+from remediator.actions.http_client import HttpClient
+from remediator.actions.targets import DockerTarget
+from remediator.core.outcomes import Presence, Result
+from remediator.ports import Call
+
+MakeCall = Callable[..., Call]
+CONTAINER: dict[str, Any] = {"container": "kumod", "stop_timeout": 10}
+RUNNING = {
+    "Status": "running",
+    "Running": True,
+    "Restarting": False,
+    "Paused": False,
+    "StartedAt": "2026-11-24T10:00:00Z",
+}
+
+
+class Engine:
+    """Answers inspect and restart of the container kumod; `cut` closes the connection after a restart, unanswered."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, Any] = dict(RUNNING)
+        self.asked: list[str] = []
+        self.cut = False
+        self.status = 204
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        line = head.partition("\r\n")[0].removesuffix(" HTTP/1.1")
+        self.asked.append(line)
+        if line == "GET /containers/kumod/json":
+            writer.write(answer(200, json.dumps({"State": self.state})))
+        elif line.startswith("POST /containers/kumod/restart"):
+            if self.status == 204:
+                self.state["StartedAt"] = "2026-11-24T11:05:00Z"
+            if self.cut:
+                writer.transport.abort()
+                return
+            writer.write(answer(self.status, ""))
+        else:
+            writer.write(answer(404, '{"message":"No such container"}'))
+        writer.close()
+
+    @property
+    def restarts(self) -> list[str]:
+        return [line for line in self.asked if line.startswith("POST")]
+
+
+def answer(status: int, body: str) -> bytes:
+    length = "" if status == 204 else f"content-length: {len(body)}\r\n"
+    return f"HTTP/1.1 {status} X\r\n{length}\r\n{body}".encode()
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
+    """An Engine that listens at tmp_path/docker.sock."""
+    one = Engine()
+    listening = await asyncio.start_unix_server(one.talk, tmp_path / "docker.sock")
+    yield one
+    listening.close()
+    await listening.wait_closed()
+
+
+async def no_rest(_seconds: float) -> None:
+    return None
+
+
+@pytest.fixture
+def action(tmp_path: Path) -> DockerRestart:
+    socket = tmp_path / "docker.sock"
+    target = DockerTarget(socket=socket, allow=frozenset({"kumod", "gone"}))
+    return DockerRestart(target, http=HttpClient(socket=socket, rest=no_rest))
+
+
+async def test_a_running_container_is_restarted_once(
+    engine: Engine, action: DockerRestart, make_call: MakeCall
+) -> None:
+    outcome = await action.perform(make_call(CONTAINER))
+    assert outcome.result is Result.OK
+    assert engine.asked == ["GET /containers/kumod/json", "POST /containers/kumod/restart?t=10"]
+    assert outcome.evidence["started_before"] == "2026-11-24T10:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"Restarting": True, "Status": "restarting"}, "starting already"),
+        ({"Health": {"Status": "starting"}}, "starting already"),
+        ({"Running": False, "Status": "exited"}, "not running"),
+        ({"Paused": True}, "paused"),
+    ],
+)
+async def test_a_container_in_another_state_is_left_alone(
+    engine: Engine, action: DockerRestart, make_call: MakeCall, change: dict[str, Any], word: str
+) -> None:
+    engine.state.update(change)
+    outcome = await action.perform(make_call(CONTAINER))
+    assert outcome.result is Result.FAILED
+    assert word in outcome.sentence
+    assert engine.restarts == []
+
+
+async def test_an_unhealthy_container_may_be_restarted(
+    engine: Engine, action: DockerRestart, make_call: MakeCall
+) -> None:
+    engine.state["Health"] = {"Status": "unhealthy"}
+    assert (await action.perform(make_call(CONTAINER))).result is Result.OK
+
+
+async def test_a_lost_answer_is_unknown_and_the_start_time_tells(
+    engine: Engine, action: DockerRestart, make_call: MakeCall
+) -> None:
+    engine.cut = True
+    call = make_call(CONTAINER)
+    assert (await action.perform(call)).result is Result.UNKNOWN
+    assert len(engine.restarts) == 1
+    found = await action.reconcile(call)
+    assert found.presence is Presence.PRESENT
+    assert "2026-11-24T11:05:00Z" in found.sentence
+
+
+async def test_a_restart_that_may_still_come_is_undecided(
+    engine: Engine, action: DockerRestart, make_call: MakeCall
+) -> None:
+    engine.status = 500
+    call = make_call(CONTAINER)
+    assert (await action.perform(call)).result is Result.UNKNOWN
+    assert (await action.reconcile(call)).presence is Presence.UNDECIDED
+
+
+async def test_in_another_life_only_a_person_can_compare_times(
+    engine: Engine, action: DockerRestart, make_call: MakeCall
+) -> None:
+    found = await action.reconcile(make_call(CONTAINER))
+    assert found.presence is Presence.UNDECIDED
+    assert "2026-11-24T10:00:00Z" in found.sentence
+
+
+async def test_without_an_engine_nothing_was_issued(action: DockerRestart, make_call: MakeCall) -> None:
+    assert (await action.perform(make_call(CONTAINER))).result is Result.NOT_ISSUED
+
+
+async def test_a_container_that_docker_does_not_know_is_not_issued(
+    engine: Engine, action: DockerRestart, make_call: MakeCall
+) -> None:
+    outcome = await action.perform(make_call({**CONTAINER, "container": "gone"}))
+    assert outcome.result is Result.NOT_ISSUED
+    assert engine.restarts == []
+
+
+async def test_a_timeout_that_leaves_no_room_is_refused(
+    engine: Engine, action: DockerRestart, make_call: MakeCall
+) -> None:
+    outcome = await action.perform(make_call(CONTAINER, timeout=12.0))
+    assert outcome.result is Result.FAILED
+    assert "raise the timeout" in outcome.sentence
+    assert engine.asked == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"container": ""}, {"container": "redis"}, {"container": "../kumod"}, {"stop_timeout": 0}, {"stop_timeout": 601}],
+)
+def test_what_is_not_allowed_is_refused(action: DockerRestart, change: dict[str, Any]) -> None:
+    assert action.faults({**CONTAINER, **change})
