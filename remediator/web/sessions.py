@@ -26,11 +26,11 @@ class Sessions:
     def __init__(self, auth: Auth, key: bytes, now: Callable[[], float]) -> None:
         self._auth = auth
         self._key = key
-        self._now = now
+        self.now = now
 
     def open(self, response: Response, person: Person, *, secure: str) -> None:
         """Signs `person` in; `secure` is the scheme of the request (`https` keeps the cookie off plain connections)."""
-        expires = str(int(self._now()) + LIFE)
+        expires = str(int(self.now()) + LIFE)
         name = base64.urlsafe_b64encode(person.name.encode()).decode()
         response.set_cookie(
             COOKIE,
@@ -49,7 +49,7 @@ class Sessions:
         """Who is signed in, if anybody is."""
         name_part, _, rest = request.cookies.get(COOKIE, "").partition(".")
         expires, _, seal = rest.partition(".")
-        if not (expires.isdigit() and len(expires) < 12 and self._now() < int(expires) <= self._now() + LIFE):
+        if not (expires.isdigit() and len(expires) < 12 and self.now() < int(expires) <= self.now() + LIFE):
             return None
         try:
             name = base64.urlsafe_b64decode(name_part.encode("ascii")).decode()
