@@ -33,13 +33,14 @@ from remediator.core.params import Json, Param, ParamType
 from remediator.core.planning import Fitting
 from remediator.core.rendering import parse_template
 from remediator.core.rules import Check, Condition, Guards, Limit, Mode, OnFailure, Playbook, Rule, Ruleset, Rung, Step
-from remediator.core.state import State
+from remediator.core.state import Run, State
 from remediator.engine.effects import DryEffects, LiveEffects
 from remediator.engine.journal import Journal
 from remediator.engine.parts import Config, Parts
 from remediator.engine.supervisor import Engine
+from remediator.errors import RefusedRequest
 from remediator.guards.all_guards import all_guards
-from remediator.ports import Call, LookCall, Message
+from remediator.ports import Action, Call, LookCall, Message
 from remediator.stores.memory import MemoryStore
 
 T = TypeVar("T")
@@ -145,17 +146,14 @@ class WorldAction:
 
     summary: ClassVar[str] = "test"
 
-    def __init__(self, world: World, kind: str, effect: EffectClass, lasting: bool) -> None:
-        self.kind = kind  # type: ignore[misc]
-        self.effect = effect  # type: ignore[misc]
-        self.lasting = lasting  # type: ignore[misc]
-        self.params = {"domain": Param(type=ParamType.DOMAIN, doc="d")}  # type: ignore[misc]
-        self._world = world
-
     kind: ClassVar[str]
     effect: ClassVar[EffectClass]
     lasting: ClassVar[bool]
-    params: ClassVar[Mapping[str, Param]]
+    params: ClassVar[Mapping[str, Param]] = {"domain": Param(type=ParamType.DOMAIN, doc="d")}
+
+    def __init__(self, world: World, kind: str, effect: EffectClass, lasting: bool) -> None:
+        self.kind, self.effect, self.lasting = kind, effect, lasting  # type: ignore[misc]
+        self._world = world
 
     def faults(self, arguments: Mapping[str, Json]) -> Sequence[str]:
         return () if arguments.get("domain") else ("domain is missing",)
@@ -189,12 +187,13 @@ class WorldAction:
         return UndoOutcome(result=result, sentence=result.value)
 
 
-class WorldProbe:
-    """A probe that answers from the world's script."""
+class Neighbour:
+    """Prometheus, Alertmanager and people: they answer from the world's script."""
 
     kind: ClassVar[str] = "promql"
     params: ClassVar[Mapping[str, Param]] = {}
     summary: ClassVar[str] = "test"
+    name = "people"
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -205,28 +204,12 @@ class WorldProbe:
     async def look(self, call: LookCall) -> Observation:
         return self._world.verification(call.now)
 
-
-class WorldOracle:
-    """Prometheus and Alertmanager, as far as guards ask them."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
     async def holds(self, expr: str, *, hold: float, now: float) -> Observation:
         return self._world.condition(expr)
 
     async def state(self, labels: Mapping[str, str]) -> Observation:
         assert self._world.alert is not None
         return self._world.alert
-
-
-class WorldReceiver:
-    """People."""
-
-    name = "people"
-
-    def __init__(self, world: World) -> None:
-        self._world = world
 
     async def send(self, message: Message) -> Outcome:
         self._world.messages.append(message)
@@ -297,6 +280,12 @@ def alert(
     }
 
 
+def fitting(action: Action) -> Fitting:
+    """What planning needs to know of an action."""
+    types = {name: param.type for name, param in action.params.items()}
+    return Fitting(params=types, faults=action.faults, describe=action.describe)
+
+
 ACTIONS = {f"{effect}{tail}": (effect, bool(tail)) for effect in EffectClass for tail in ("", "_lasting")}
 
 
@@ -322,33 +311,21 @@ class Rig:
         world = self.world
         actions = {kind: WorldAction(world, kind, effect, lasting) for kind, (effect, lasting) in ACTIONS.items()}
         live = LiveEffects(actions, self.clock)
-        oracle = WorldOracle(world)
-        ruleset = Ruleset(
-            rules=self.rules, playbooks={one.name: one for one in self.playbooks}, digest=f"digest-{self.starts}"
-        )
+        neighbour = Neighbour(world)
+        playbooks = {one.name: one for one in self.playbooks}
+        ruleset = Ruleset(rules=self.rules, playbooks=playbooks, digest=f"digest-{self.starts}")
+        routing = Routing(by_severity={"critical": ("people",)}, escalate=("people",))
         return Parts(
             journal=Journal(self.store, self.clock, key=KEY, replica="r1", boot=f"boot{self.starts}"),
             clock=self.clock,
-            config=Config(
-                ruleset=ruleset,
-                mode=self.mode,
-                routing=Routing(by_severity={"critical": ("people",)}, escalate=("people",)),
-                max_runs=self.max_runs,
-            ),
+            config=Config(ruleset=ruleset, mode=self.mode, routing=routing, max_runs=self.max_runs),
             guards=all_guards(),
-            fittings={
-                kind: Fitting(
-                    params={name: param.type for name, param in action.params.items()},
-                    faults=action.faults,
-                    describe=action.describe,
-                )
-                for kind, action in actions.items()
-            },
+            fittings={kind: fitting(action) for kind, action in actions.items()},
             effects={False: live, True: DryEffects(live)},
-            probes={"promql": WorldProbe(world)},
-            oracle=oracle,
-            alerts=oracle if world.alert is not None else None,
-            receivers={"people": WorldReceiver(world)},
+            probes={"promql": neighbour},
+            oracle=neighbour,
+            alerts=neighbour if world.alert is not None else None,
+            receivers={"people": neighbour},
         )
 
     @asynccontextmanager
@@ -384,6 +361,17 @@ class Rig:
         await self.clock.settle()
         return await asked
 
+    async def refused(self, request: Awaitable[object], status: int, words: str) -> None:
+        """The request is refused with this status, in these words."""
+        with pytest.raises(RefusedRequest, match=words) as raised:
+            await self.ask(request)
+        assert raised.value.status == status
+
+    def run_of(self, engine: Engine) -> Run:
+        """The one run under way."""
+        (run,) = engine.parts.journal.state.runs.values()
+        return run
+
     async def reload(self, engine: Engine, *rules: Rule, mode: Mode = Mode.AUTO) -> None:
         """Other rules and mode are in force from here on."""
         self.rules, self.mode = rules, mode
@@ -397,7 +385,7 @@ class Rig:
 
     async def kinds(self) -> list[str]:
         """All kinds of the journal, in order."""
-        return [e.kind_of(fact) for fact in await self.facts()]
+        return [record.kind for record in self.store.disk.records]
 
     async def ended(self) -> list[str]:
         """The results of all ended runs."""
