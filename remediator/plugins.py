@@ -59,7 +59,7 @@ class Tools:
     @classmethod
     def of(cls, targets: Targets, clock: Clock, redact: Redact, receivers: Mapping[str, Receiver]) -> Tools:
         """The tools over real connections."""
-        http = HttpClient(rest=clock.sleep)
+        http = HttpClient(rest=clock.sleep, redact=redact)
         return cls(
             targets=targets,
             clock=clock,
@@ -69,7 +69,9 @@ class Tools:
             kumod=Kumod(targets.kumo, http=http, clock=clock),
             prometheus=Prometheus(targets.prometheus, http=http),
             alertmanager=AlertmanagerSource(targets.alertmanager, http=http),
-            docker=HttpClient(socket=targets.docker.socket, rest=clock.sleep) if targets.docker else None,
+            docker=HttpClient(socket=targets.docker.socket, rest=clock.sleep, redact=redact)
+            if targets.docker
+            else None,
         )
 
 

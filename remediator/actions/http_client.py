@@ -58,16 +58,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A status and at most `MAX_BODY` bytes; `cut` if there were more."""
+    """A status and at most `MAX_BODY` bytes; `cut` if there were more. `redact` takes secrets out of what is quoted."""
 
     status: int
     body: bytes
     cut: bool = False
+    redact: Callable[[str], str] = str
 
     @property
     def text(self) -> str:
         """The body as text on one line, control characters apart, short enough for a sentence."""
-        return clean(self.body.decode("utf-8", "replace"))[:QUOTED]
+        return clean(self.redact(self.body.decode("utf-8", "replace")))[:QUOTED]
 
     def json(self) -> object:
         """The body as JSON; ValueError if it is none, or was cut."""
@@ -115,7 +116,7 @@ class HttpClient:
     """Speaks HTTP to one neighbour or to many.
 
     `transport` replaces the network (an application in this process); `socket` is the Unix socket to speak through;
-    `rest` waits between two reads.
+    `rest` waits between two reads; `redact` takes configured secrets out of what answers are quoted as.
     """
 
     def __init__(
@@ -124,10 +125,12 @@ class HttpClient:
         transport: httpx.AsyncBaseTransport | None = None,
         socket: Path | None = None,
         rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        redact: Callable[[str], str] = str,
     ) -> None:
         self._transport = transport
         self._socket = socket
         self._rest = rest
+        self._redact = redact
 
     async def send(self, request: Request, *, until: float) -> Reply:
         """Makes the request once."""
@@ -185,8 +188,9 @@ class HttpClient:
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > MAX_BODY:
-                    return Answer(status=response.status_code, body=bytes(body[:MAX_BODY]), cut=True)
-            return Answer(status=response.status_code, body=bytes(body))
+                    kept = bytes(body[:MAX_BODY])
+                    return Answer(status=response.status_code, body=kept, cut=True, redact=self._redact)
+            return Answer(status=response.status_code, body=bytes(body), redact=self._redact)
 
     def _open(self) -> httpx.AsyncBaseTransport:
         if self._transport is not None:

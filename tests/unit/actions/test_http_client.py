@@ -215,3 +215,12 @@ def test_a_hostile_answer_is_quoted_on_one_line() -> None:
     assert "\n" not in answer.text
     assert "\x1b" not in answer.text
     assert len(answer.text) <= 200
+
+
+async def test_a_secret_that_a_target_echoes_is_not_quoted() -> None:
+    client = HttpClient(redact=lambda text: text.replace("hunter2", "[redacted]"))
+    with respx.mock:
+        respx.post(URL).respond(400, text="bad credentials ops:hunter2")
+        outcome = judge(await client.send(Request(method="POST", url=URL), until=deadline(5.0)), "POST")
+    assert "[redacted]" in outcome.sentence
+    assert "hunter2" not in outcome.sentence
