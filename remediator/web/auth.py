@@ -252,7 +252,7 @@ def refuse_open_listener(listen_address: str, auth: Auth) -> str:
         return ""
     missing = []
     if not auth.webhook_configured:
-        missing.append("the webhook (web.webhook: { bearer_token_files: [/run/secrets/remediator-webhook] })")
+        missing.append("the webhook (web.bearer_token_files: [/run/secrets/remediator-webhook])")
     if not auth.people_configured:
         missing.append("people (web.people: [{ name: ana, token_file: /run/secrets/ana, scope: admin }])")
     if not missing:

@@ -250,11 +250,11 @@ def test_loopback_is_what_only_this_machine_reaches(address: str, loopback: bool
 def test_an_open_listener_without_credentials_is_refused_with_what_to_write(full_credentials: Credentials) -> None:
     nobody = Auth(Credentials, listen_address="0.0.0.0:9097")
     sentence = refuse_open_listener("0.0.0.0:9097", nobody)
-    assert "web.webhook" in sentence
+    assert "web.bearer_token_files" in sentence
     assert "web.people" in sentence
     assert "127.0.0.1" in sentence
     half = Auth(lambda: Credentials(webhook_tokens=("w" * 32,)), listen_address=":9097")
     assert "web.people" in refuse_open_listener(":9097", half)
-    assert "web.webhook" not in refuse_open_listener(":9097", half)
+    assert "web.bearer_token_files" not in refuse_open_listener(":9097", half)
     assert refuse_open_listener("127.0.0.1:9097", nobody) == ""
     assert refuse_open_listener("0.0.0.0:9097", Auth(lambda: full_credentials, listen_address="0.0.0.0:9097")) == ""

@@ -1,0 +1,151 @@
+"""The metrics, and what each kind of entry adds to them. No label ever carries a value of an alert."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+
+from remediator import __version__
+from remediator.core import entries as e
+from remediator.core.outcomes import Result
+from remediator.core.rules import Mode
+from remediator.core.verdicts import Answer
+from remediator.observe.seen import Seen
+
+WATCHDOG = "Watchdog"
+_ACTION_SECONDS = (0.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
+_RUN_SECONDS = (1, 5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
+
+
+class Metrics:
+    """The metrics, in a registry of their own. Names and labels do not change within 1.x."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        count, gauge, spread = self._count, self._gauge, self._spread
+        gauge("build_info", "The running version", "version").labels(__version__).set(1)
+        self.mode = gauge("mode", "1 for the mode in force", "mode")
+        self.paused = gauge("paused", "Pauses in force; 0 is not paused")
+        self.reload_ok = gauge("config_last_reload_successful", "Whether the last load of the rules was taken")
+        self.reload_at = gauge("config_last_reload_success_timestamp_seconds", "When rules were last taken")
+        self.config_hash = gauge("config_hash", "The first 48 bits of the digest of the rules in force")
+        self.requests = count("webhook_requests", "Webhook requests by answer", "code")
+        self.alerts = count("alerts_received", "Alerts decided on, by what the sender says of them", "status")
+        self.dispositions = count("alert_dispositions", "What became of alerts", "rule", "disposition")
+        self.last_webhook = gauge("last_webhook_timestamp_seconds", "When the last notification was taken")
+        self.watchdog = gauge("watchdog_last_seen_timestamp_seconds", "When the Watchdog alert last came through")
+        self.decisions = count("decisions", "Decisions of the guards together", "rule", "decision")
+        self.blocks = count("guard_blocks", "Verdicts that held a run back", "rule", "guard")
+        self.runs = count("runs", "Runs that ended", "rule", "result")
+        self.in_progress = gauge("runs_in_progress", "Runs that have not ended", "rule")
+        self.needs_person = gauge("needs_person", "Runs that wait for a person's decision")
+        self.approvals = gauge("approvals_pending", "Plans that wait for a yes")
+        self.run_seconds = spread(
+            "run_duration_seconds", "From the first effect to the last word", _RUN_SECONDS, "rule"
+        )
+        self.steps = count("steps", "Attempts of steps", "action", "result")
+        self.step_seconds = spread("step_duration_seconds", "How long attempts took", _ACTION_SECONDS, "action")
+        self.verify_seconds = spread("verification_duration_seconds", "How long verifying took", _RUN_SECONDS, "rule")
+        self.undos = gauge("undos_pending", "Effects that will be taken back")
+        self.overdue = gauge("undo_overdue", "Effects that should have been taken back by now")
+        self.messages = count("notifications", "Messages to people that were tried", "receiver")
+        self.messages_failed = count("notifications_failed", "Messages that did not get there", "receiver", "reason")
+        self.pending = gauge("notifications_pending", "Notifications that nothing has been decided about")
+        self.head = gauge("journal_head", "The sequence number of the last entry")
+        self.action_seconds = spread("alert_to_action_seconds", "From firing to the first effect", _ACTION_SECONDS)
+
+    def _count(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"remediator_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"remediator_{name}", text, labels, registry=self.registry)
+
+    def _spread(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(f"remediator_{name}", text, labels, buckets=buckets, registry=self.registry)
+
+
+def touch(metric: Counter, first: str, seconds: Iterable[str]) -> None:
+    for second in seconds:
+        metric.labels(first, second)
+
+
+def count(m: Metrics, entry: e.Entry, seen: Seen) -> None:
+    """Counts what an entry says."""
+    fact = entry.fact
+    match fact:
+        case e.NotificationReceived():
+            m.last_webhook.set(entry.at)
+        case e.NotificationDisposed():
+            _count_alerts(m, entry.at, fact, seen)
+        case e.StepIntent() | e.StepOutcome():
+            _count_step(m, entry.at, fact, seen)
+        case e.RunDecided() | e.RunEnded() | e.VerifyConcluded():
+            _count_run(m, entry.at, fact, seen)
+        case e.MessageOutcome():
+            m.messages.labels(fact.receiver).inc()
+            if fact.outcome.result is not Result.OK:
+                m.messages_failed.labels(fact.receiver, fact.outcome.result.value).inc()
+        case e.ServiceStarted() | e.ConfigLoaded() | e.ConfigRefused():
+            _count_config(m, entry.at, fact)
+        case _:
+            return
+
+
+def _count_alerts(m: Metrics, at: float, fact: e.NotificationDisposed, seen: Seen) -> None:
+    for alert in fact.alerts:
+        m.alerts.labels(alert.status.value).inc()
+        for disposal in alert.disposals:
+            m.dispositions.labels(disposal.rule, disposal.disposition).inc()
+        episode = seen.after.episodes.get(alert.identity)
+        labels = alert.labels or (episode.labels if episode is not None else {})
+        if labels.get("alertname") == WATCHDOG and alert.status.value == "firing":
+            m.watchdog.set(at)
+
+
+def _count_step(m: Metrics, at: float, fact: e.StepIntent | e.StepOutcome, seen: Seen) -> None:
+    plan = seen.plan(fact.run)
+    if isinstance(fact, e.StepOutcome):
+        action = plan.steps[fact.step].action if plan is not None and fact.step < len(plan.steps) else ""
+        m.steps.labels(action, "simulated" if fact.simulated else fact.outcome.result.value).inc()
+        if not fact.simulated and not fact.reconciled:
+            m.step_seconds.labels(action).observe(fact.seconds)
+        return
+    fired_at = seen.fired_at(fact.incident)
+    is_first = fact.step == 0 and fact.attempt == 1 and (plan is None or plan.rung == 0)
+    if is_first and not fact.dry and fired_at is not None:
+        m.action_seconds.observe(max(0.0, at - fired_at))
+
+
+def _count_run(m: Metrics, at: float, fact: e.RunDecided | e.RunEnded | e.VerifyConcluded, seen: Seen) -> None:
+    rule = seen.rule(fact)
+    match fact:
+        case e.RunDecided():
+            m.decisions.labels(rule, fact.answer).inc()
+            for verdict in fact.verdicts:
+                if verdict.answer >= Answer.DEFER:
+                    m.blocks.labels(rule, verdict.guard).inc()
+        case e.RunEnded():
+            m.runs.labels(rule, fact.result).inc()
+            started = seen.started(fact.run)
+            if started is not None:
+                m.run_seconds.labels(rule).observe(max(0.0, at - started))
+        case e.VerifyConcluded():
+            run = seen.run(fact.run)
+            if run is not None and run.verify_after is not None and not fact.simulated:
+                m.verify_seconds.labels(rule).observe(max(0.0, at - run.verify_after))
+
+
+def _count_config(m: Metrics, at: float, fact: e.ServiceStarted | e.ConfigLoaded | e.ConfigRefused) -> None:
+    if isinstance(fact, e.ConfigRefused):
+        m.reload_ok.set(0)
+        return
+    for mode in Mode:
+        m.mode.labels(mode.word).set(1 if mode.word == fact.mode else 0)
+    if isinstance(fact, e.ConfigLoaded):
+        m.reload_ok.set(1)
+        m.reload_at.set(at)
+        m.config_hash.set(int(fact.digest[:12], 16) if re.fullmatch("[0-9a-f]{12,}", fact.digest) else 0)

@@ -1,0 +1,126 @@
+"""The observer: listens to the journal, writes, counts, and tells whoever follows live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TextIO
+
+from prometheus_client.exposition import generate_latest
+
+from remediator.core import entries as e
+from remediator.core.outcomes import Result
+from remediator.core.state import RunStatus, State
+from remediator.core.telling import tell
+from remediator.core.verdicts import Answer
+from remediator.observe.log import Log, level_of
+from remediator.observe.metrics import Metrics, count, touch
+from remediator.observe.redaction import Redactor
+from remediator.observe.seen import Seen
+from remediator.system import SystemClock
+
+OVERDUE = 60.0  # s after its time, as in core.views
+RESULTS = tuple(status.value for status in RunStatus if status.final)
+_ANSWERS = tuple(answer.word for answer in Answer)
+_STEP_RESULTS = (*(result.value for result in Result), "simulated")
+_DISPOSITIONS = ("planned", "joined", "suppressed", "quarantined", "duplicate", "resolved", "stale", "unmatched")
+
+Follower = Callable[[Sequence[e.Entry]], None]
+
+
+class Observer:
+    """Listens to the journal (`Journal.listen(observer.on_commit)`). `now` is the wall clock; `head` gives the journal's
+    signed end, which then goes into the log line of every run's end as an anchor outside the store (G18).
+    """
+
+    def __init__(
+        self,
+        redactor: Redactor,
+        *,
+        level: str = "info",
+        form: str = "auto",
+        stream: TextIO | None = None,
+        now: Callable[[], float] | None = None,
+        head: Callable[[], object] | None = None,
+    ) -> None:
+        self.metrics = Metrics()
+        self.log = Log(redactor, level=level, form=form, stream=stream)
+        self.head = head
+        self._now = now or SystemClock().now
+        self._state = State()
+        self._rules: set[str] = set()
+        self._followers: list[Follower] = []
+
+    def set_rules(self, names: Iterable[str], actions: Iterable[str]) -> None:
+        """Brings every series of these rules and actions into being, so that a first increase is seen as one."""
+        m = self.metrics
+        for rule in names:
+            self._rules.add(rule)
+            touch(m.decisions, rule, _ANSWERS)
+            touch(m.runs, rule, RESULTS)
+            touch(m.dispositions, rule, ("planned", "joined", "suppressed", "quarantined"))
+            m.run_seconds.labels(rule)
+            m.verify_seconds.labels(rule)
+        for action in actions:
+            touch(m.steps, action, _STEP_RESULTS)
+            m.step_seconds.labels(action)
+        touch(m.dispositions, "", _DISPOSITIONS)
+        for status in ("firing", "resolved"):
+            m.alerts.labels(status)
+
+    def begin(self, state: State) -> None:
+        """Takes the state of a journal that was opened; nothing is logged or counted of the past."""
+        self._state = state
+
+    def follow(self, follower: Follower) -> Callable[[], None]:
+        """Calls `follower` with the entries of every commit; it must not block or raise. Calling the result ends it."""
+        self._followers.append(follower)
+        return lambda: self._followers.remove(follower)
+
+    def reloaded(self, *, ok: bool) -> None:
+        """What came of a reload."""
+        self.metrics.reload_ok.set(1 if ok else 0)
+
+    def answered(self, code: int) -> None:
+        """The webhook answered with this status."""
+        self.metrics.requests.labels(str(code)).inc()
+
+    def tell_head(self, head: object) -> None:
+        """Writes the journal's end as a log line: an anchor outside the store (G18)."""
+        self.log.line("info", self._now(), "the journal ends here", kind="journal.head", head=str(head))
+
+    def on_commit(self, entries: Sequence[e.Entry], before: State, after: State) -> None:
+        """One commit: its entries, the state before and after."""
+        self._state = after
+        seen = Seen(entries, before, after)
+        for entry in entries:
+            count(self.metrics, entry, seen)
+            self._write(entry, seen)
+        for follower in tuple(self._followers):
+            follower(entries)
+
+    def _write(self, entry: e.Entry, seen: Seen) -> None:
+        fact = entry.fact
+        keys = {"incident": getattr(fact, "incident", ""), "run": getattr(fact, "run", ""), "rule": seen.rule(fact)}
+        if isinstance(fact, e.RunEnded) and self.head is not None:
+            keys["head"] = str(self.head())
+        word, sentence = tell(fact)
+        self.log.line(level_of(fact), entry.at, f"{word}: {sentence}", kind=entry.kind, entry=entry.seq, **keys)
+
+    def render(self) -> bytes:
+        """The exposition text of /metrics."""
+        m, state, now = self.metrics, self._state, self._now()
+        active = list(state.runs.values())
+        per_rule = dict.fromkeys(self._rules, 0)
+        for run in active:
+            per_rule[run.plan.rule] = per_rule.get(run.plan.rule, 0) + 1
+        self._rules.update(per_rule)
+        for rule, number in per_rule.items():
+            m.in_progress.labels(rule).set(number)
+        m.needs_person.set(sum(run.status is RunStatus.NEEDS_PERSON for run in active))
+        m.approvals.set(sum(run.status is RunStatus.AWAITING_APPROVAL for run in active))
+        m.paused.set(len(state.pauses))
+        m.undos.set(len(state.undos))
+        m.overdue.set(sum(undo.due_at + OVERDUE < now for undo in state.undos.values()))
+        m.pending.set(len(state.pending))
+        m.head.set(state.seq)
+        return generate_latest(m.registry)
