@@ -173,7 +173,7 @@ async def test_a_child_of_a_former_life_is_seen_while_it_lives(
         lock = Command(CommandTargets(locks=Path(sys.argv[1])), str)._lock(sys.argv[2])
         if os.fork() == 0:
             os.set_inheritable(lock, True)
-            os.execv(sys.executable, [sys.executable, "-c", "print(1, flush=True); import time; time.sleep(600)"])
+            os.execv(sys.executable, [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(600)"])
         os._exit(1)  # as in a crash: the child lives on
         """
     )
@@ -182,7 +182,7 @@ async def test_a_child_of_a_former_life_is_seen_while_it_lives(
     )
     try:
         assert former.stdout is not None
-        former.stdout.readline()
+        pid = int(former.stdout.readline())
         former.wait()
         found = await command.reconcile(call)
         assert found.presence is Presence.UNDECIDED
@@ -193,8 +193,8 @@ async def test_a_child_of_a_former_life_is_seen_while_it_lives(
     finally:
         os.killpg(former.pid, signal.SIGKILL)
         assert former.stdout is not None
-        former.stdout.read()
         former.stdout.close()
+    assert is_over(pid)  # a process lets go of its files before it counts as ended
     over = await command.reconcile(call)
     assert over.presence is Presence.UNDECIDED
     assert "no process of that command is left" in over.sentence
