@@ -131,6 +131,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     mode: str
     status: RunStatus = RunStatus.PLANNED
     planned: Moment
+    place: int = 0  # in the order in which runs were planned
     decided: tuple[str, ...] = ()
     not_before: float | None = None
     approval_expires: float | None = None
@@ -255,7 +256,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def active_runs(self) -> tuple[Run, ...]:
         """Runs that are not final, in the order in which they were planned."""
-        return tuple(sorted(self.runs.values(), key=lambda run: (run.planned.at, run.id)))
+        return tuple(sorted(self.runs.values(), key=lambda run: run.place))
 
     def pause_for(self, rule: str) -> Pause | None:
         """The pause that holds this rule back, the general one first."""

@@ -109,8 +109,11 @@ class Engine:
         match fact:
             case e.RunPlanned():
                 self._drive(fact.run)
-            case e.PauseCleared() | e.ConfigLoaded() | e.RunEnded():
+            case e.PauseCleared() | e.ConfigLoaded():
                 self._wake_waiting(after)
+            case e.RunEnded():
+                self._wake_waiting(after)
+                self.parts.ring(UNDO_BELL)  # what a rollback could not take back is the undo clock's now
             case e.MessageIntent():
                 self.parts.ring(OUTBOX_BELL)
             case e.StepOutcome():
@@ -128,7 +131,7 @@ class Engine:
                 return
 
     def _wake_waiting(self, after: State) -> None:
-        for run in after.runs.values():
+        for run in after.active_runs:
             if run.status in WAITING or run.started is not None:
                 self.parts.ring(run.id)
 
