@@ -51,7 +51,7 @@ CONFLICTS = 16
 FIRST_REST, LAST_REST = 0.2, 5.0
 READ_CHUNK = 2000
 # How many entries a start has to fold at most, give or take (folding costs about 20 microseconds each).
-SNAPSHOT_EVERY = 20_000
+SNAPSHOT_EVERY = 50_000
 
 
 @dataclass(slots=True)

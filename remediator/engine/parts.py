@@ -31,6 +31,20 @@ class Config:
     lapse_after: float = 28_800.0  # s without a word of a firing alert: twice Alertmanager's default repeat interval
 
 
+@dataclass(slots=True)
+class Bell:
+    """Wakes one waiter. A ring that nobody waits for is kept for the next rest. Small, for every waiting run has one."""
+
+    rung: bool = False
+    waiter: asyncio.Future[None] | None = None
+
+    def ring(self) -> None:
+        """Rings."""
+        self.rung = True
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+
 @dataclass(slots=True, kw_only=True)
 class Parts:
     """The shared parts. `config` is replaced by a reload; `stopping` is set once."""
@@ -47,7 +61,7 @@ class Parts:
     receivers: Mapping[str, Receiver] = field(default_factory=dict)
     stopping: bool = False
     last_accept: float = float("-inf")  # monotonic; lets the planner give way to intake
-    wakeups: dict[str, asyncio.Event] = field(default_factory=dict)
+    bells: dict[str, Bell] = field(default_factory=dict)
 
     @property
     def planner(self) -> Planner:
@@ -68,25 +82,25 @@ class Parts:
             max_runs=self.config.max_runs,
         )
 
-    def wakeup(self, name: str) -> asyncio.Event:
-        """The bell of a run or of a loop."""
-        return self.wakeups.setdefault(name, asyncio.Event())
+    def bell(self, name: str) -> Bell:
+        """The bell of a run or of a loop; it has to be there before it can be rung."""
+        return self.bells.setdefault(name, Bell())
 
     def ring(self, name: str) -> None:
-        """Wakes whoever waits under this name."""
-        bell = self.wakeups.get(name)
+        """Wakes whoever waits under this name, now or at the next rest."""
+        bell = self.bells.get(name)
         if bell is not None:
-            bell.set()
+            bell.ring()
 
     async def rest(self, name: str, seconds: float) -> None:
         """Waits until the bell rings, the time is over or the service stops, whichever is first; takes the ring with it."""
-        bell = self.wakeup(name)
-        if not bell.is_set() and not self.stopping:
-            ringing = asyncio.ensure_future(bell.wait())
+        bell = self.bell(name)
+        if not bell.rung and not self.stopping:
+            bell.waiter = asyncio.get_running_loop().create_future()
             resting = asyncio.ensure_future(self.clock.sleep(max(0.0, seconds)))
             try:
-                await asyncio.wait({ringing, resting}, return_when=asyncio.FIRST_COMPLETED)
-            finally:  # not awaited: a cancellation of the caller that came just now would be lost with theirs
-                ringing.cancel()
+                await asyncio.wait({bell.waiter, resting}, return_when=asyncio.FIRST_COMPLETED)
+            finally:  # not awaited: a cancellation of the caller that came just now would be lost with that of the rest
+                bell.waiter = None
                 resting.cancel()
-        bell.clear()
+        bell.rung = False

@@ -79,7 +79,7 @@ class Engine:
     async def stop(self, grace: float) -> None:
         """No new intents from now on; what is under way gets `grace` seconds to end (G22)."""
         self.parts.stopping = True
-        for name in list(self.parts.wakeups):
+        for name in list(self.parts.bells):
             self.parts.ring(name)
         with contextlib.suppress(StoreError, TimeoutError):
             async with asyncio.timeout(grace):
@@ -146,6 +146,7 @@ class Engine:
     def _drive(self, name: str) -> None:
         if not self._working or name in self._drivers or self.parts.stopping:
             return
+        self.parts.bell(name)
         task = asyncio.ensure_future(self._carry(name))
         self._drivers[name] = task
         task.add_done_callback(lambda done: self._over(name, done))
@@ -157,7 +158,7 @@ class Engine:
 
     def _over(self, name: str, task: asyncio.Task[None]) -> None:
         self._drivers.pop(name, None)
-        self.parts.wakeups.pop(name, None)
+        self.parts.bells.pop(name, None)
         fault = None if task.cancelled() else task.exception()
         if fault is None:
             self._falls.pop(name, None)
