@@ -72,6 +72,7 @@ def _planned(state: State, fact: e.RunPlanned, moment: Moment) -> State:
         dry=fact.dry,
         mode=fact.mode,
         planned=moment,
+        place=state.seq + 1,
         results=(None,) * len(fact.plan.steps),
         undo_tries=(0,) * len(fact.plan.steps),
     )
@@ -165,8 +166,13 @@ def _check_order(run: Run, fact: e.StepIntent) -> None:
 
 
 def _register_undo(state: State, run: Run, fact: e.StepIntent, due_at: float) -> State:
-    """An attempt after another renews the end of the effect; its tries go on counting, so that no name is used twice."""
+    """An attempt after another renews the end of the effect.
+
+    Its tries go on counting, so that no name is used twice, and one more is skipped: what comes of taking the earlier
+    attempt back says nothing of this one.
+    """
     step = run.plan.steps[fact.step]
+    tried = run.undo_tries[fact.step]
     undo = Undo(
         run=run.id,
         incident=run.incident,
@@ -175,7 +181,7 @@ def _register_undo(state: State, run: Run, fact: e.StepIntent, due_at: float) ->
         arguments=step.arguments,
         key=fact.key,
         due_at=due_at,
-        tries=run.undo_tries[fact.step],
+        tries=tried + 1 if tried else 0,
     )
     return replace(state, undos=state.undos.set(undo.id, undo))
 
@@ -194,6 +200,7 @@ def _outcome(state: State, fact: e.StepOutcome, moment: Moment) -> State:
         outcome=fact.outcome,
         outcome_at=moment.at,
         doubt=doubt,
+        ordered="" if result is Result.OK else run.ordered,
         results=results,
         reason=fact.outcome.sentence,
     )
@@ -308,6 +315,8 @@ def _undo_concluded(state: State, fact: e.UndoConcluded, _moment: Moment) -> Sta
     undo = state.undos.get(name)
     if undo is None:
         raise IllegalEntry(f"nothing is left of {name} to be taken back")
+    if fact.attempt != undo.tries:  # about an effect that was made anew meanwhile
+        return state
     if fact.outcome.result in {UndoResult.FAILED, UndoResult.UNKNOWN}:
         if fact.next_at is None:
             raise IllegalEntry(f"{name} was not taken back, and nothing says when that is tried again")

@@ -175,6 +175,8 @@ def _awaiting(state: State, run: Run, now: float) -> Effect:
 def _running(state: State, run: Run, now: float) -> Effect:
     if run.intent is not None:
         return Interrupted()
+    if run.ordered:
+        return Issue(run.step, run.attempt + 1, by=run.ordered)
     if run.doubt:
         return _in_doubt(run, now)
     if _late(run, now):
@@ -225,8 +227,6 @@ def rest_until(run: Run) -> float:
 
 def _in_doubt(run: Run, now: float) -> Effect:
     step = run.plan.steps[run.step]
-    if run.ordered:
-        return Issue(run.step, run.attempt + 1, by=run.ordered)
     if step.effect is not EffectClass.SAFE:
         return Reconcile()
     if run.attempt < step.attempts and not _late(run, now):
