@@ -38,15 +38,20 @@ class Admission:
         return await parts.journal.commit(lambda state, moment: self._admit(state, moment, run.id, evidence))
 
     async def gather(self, run: Run) -> Evidence:
-        """What the world says now about this run's conditions and its alert."""
-        when, alert = None, None
-        if run.plan.when is not None:
-            when = await self._holds(run.plan.when)
-        require = tuple([await self._holds(condition) for condition in run.plan.require])
+        """What the world says now about this run's conditions and its alert; as old as the first question."""
+        plan, at = run.plan, self._parts.clock.now()
         incident = self._parts.journal.state.incidents.get(run.incident)
-        if incident is not None and incident.episodes:
-            alert = await self.alert(incident.labels)
-        return Evidence(at=self._parts.clock.now(), when=when, require=require, alert=alert)
+        labels = incident.labels if incident is not None and incident.episodes else None
+        async with asyncio.TaskGroup() as group:
+            when = group.create_task(self._holds(plan.when)) if plan.when is not None else None
+            require = [group.create_task(self._holds(condition)) for condition in plan.require]
+            alert = group.create_task(self.alert(labels)) if labels is not None else None
+        return Evidence(
+            at=at,
+            when=when.result() if when is not None else None,
+            require=tuple(task.result() for task in require),
+            alert=alert.result() if alert is not None else None,
+        )
 
     async def _holds(self, condition: PlannedCondition) -> Observation:
         if self._parts.oracle is None:
