@@ -196,7 +196,10 @@ class ReceiverShape(Shape):
 
     noun: ClassVar[str] = "a receiver"
     name: Name = Field(description="Named by notify and escalate; unique.")
-    webhook_configs: list[WebhookShape] = Field(min_length=1, description="URLs that get messages as JSON.")
+    webhook_configs: list[WebhookShape] = Field(
+        default_factory=list,
+        description="URLs that get messages as JSON. A receiver without any is a line on standard error.",
+    )
 
 
 class NotifyShape(Shape):

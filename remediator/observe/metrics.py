@@ -25,6 +25,7 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
+        self.described: list[tuple[str, str, tuple[str, ...], str]] = []  # name, kind, labels, meaning; for the docs
         ProcessCollector(registry=self.registry)
         count, gauge, spread = self._count, self._gauge, self._spread
         gauge("build_info", "The running version", "version").labels(__version__).set(1)
@@ -59,12 +60,15 @@ class Metrics:
         self.action_seconds = spread("alert_to_action_seconds", "From firing to the first effect", _ACTION_SECONDS)
 
     def _count(self, name: str, text: str, *labels: str) -> Counter:
+        self.described.append((f"remediator_{name}_total", "counter", labels, text))
         return Counter(f"remediator_{name}", text, labels, registry=self.registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        self.described.append((f"remediator_{name}", "gauge", labels, text))
         return Gauge(f"remediator_{name}", text, labels, registry=self.registry)
 
     def _spread(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        self.described.append((f"remediator_{name}", "histogram", labels, text))
         return Histogram(f"remediator_{name}", text, labels, buckets=buckets, registry=self.registry)
 
 

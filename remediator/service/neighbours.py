@@ -1,0 +1,73 @@
+"""Settings of neighbours as the plain values that plug-ins are built from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from remediator.actions.targets import (
+    AlertmanagerTarget,
+    CommandTargets,
+    DockerTarget,
+    HttpTargets,
+    KumoTargets,
+    Node,
+    PrometheusTarget,
+    RedisServer,
+    RedisTargets,
+    Targets,
+)
+from remediator.config import Settings, read_secret
+from remediator.config.settings import BasicAuth, NodeSettings, RedisSettings
+
+
+def targets_of(settings: Settings, storage: Path) -> Targets:
+    """What actions and probes may touch, by the settings; what is not named may not be touched."""
+    named = settings.targets
+    return Targets(
+        kumo=KumoTargets(
+            nodes={name: _node(name, node) for name, node in named.kumomta.nodes.items()},
+            shaping_files=named.kumomta.shaping_files,
+        )
+        if named.kumomta is not None
+        else KumoTargets(nodes={}),
+        docker=DockerTarget(socket=named.docker.socket, allow=frozenset(named.docker.allow)) if named.docker else None,
+        redis=RedisTargets(servers={name: _redis(name, one) for name, one in named.redis.items()}),
+        http=HttpTargets(allow=named.http or ()),
+        command=CommandTargets(allow=named.command or (), locks=storage / "locks"),
+        alertmanager=_alertmanager(settings),
+        prometheus=_prometheus(settings),
+    )
+
+
+def _user(auth: BasicAuth | None) -> tuple[str, Path | None]:
+    return (auth.username, auth.password_file) if auth is not None else ("", None)
+
+
+def _node(name: str, node: NodeSettings) -> Node:
+    username, password_file = _user(node.basic_auth)
+    return Node(name=name, url=node.url, username=username, password_file=password_file)
+
+
+def _redis(name: str, redis: RedisSettings) -> RedisServer:
+    parts = urlsplit(redis.url or (read_secret(redis.url_file) if redis.url_file is not None else ""))
+    return RedisServer(name=name, host=parts.hostname or "127.0.0.1", port=parts.port or 6379)
+
+
+def _alertmanager(settings: Settings) -> AlertmanagerTarget | None:
+    if settings.alertmanager is None:
+        return None
+    username, password_file = _user(settings.alertmanager.basic_auth)
+    return AlertmanagerTarget(url=settings.alertmanager.url, username=username, password_file=password_file)
+
+
+def _prometheus(settings: Settings) -> PrometheusTarget | None:
+    if settings.prometheus is None:
+        return None
+    username, password_file = _user(settings.prometheus.basic_auth)
+    return PrometheusTarget(
+        url=settings.prometheus.url,
+        username=username,
+        password_file=password_file,
+        max_age=settings.prometheus.max_age,
+    )
