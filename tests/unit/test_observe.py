@@ -213,10 +213,12 @@ def test_a_run_that_began_and_ended_in_one_commit_keeps_its_rule() -> None:
     facts: list[e.AnyFact] = [
         e.IncidentOpened(incident=NAME, rule="high-bounce-rate", target={}, episode="", labels={}, by="ana"),
         e.RunPlanned(incident=NAME, run=RUN, plan=plan(), digest="d", dry=True, mode="dry-run"),
+        e.StepOutcome(incident=NAME, run=RUN, step=0, attempt=1, outcome=ok("would"), simulated=True),
         e.RunEnded(incident=NAME, run=RUN, result="simulated", reason="dry-run"),
     ]
     told.observer.on_commit([entry(fact) for fact in facts], told.state, told.state)
     assert told.metric("runs_total", rule="high-bounce-rate", result="simulated") == 1
+    assert told.metric("steps_total", action="kumomta.suspend", result="simulated") == 1
     assert {line["rule"] for line in told.lines[1:]} == {"high-bounce-rate"}
 
 

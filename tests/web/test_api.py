@@ -261,3 +261,9 @@ async def test_every_answer_carries_the_headers_that_browsers_need(local: Any) -
             assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", ["/rules/", "/incidents/", "/api/v1/status/", "/-/ready/"])
+async def test_a_slash_too_many_is_404_and_no_redirect(local: Any, path: str) -> None:
+    async with local.client() as client:
+        assert (await client.get(path)).status_code == 404

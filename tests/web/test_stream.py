@@ -59,6 +59,8 @@ async def test_a_reader_resumes_after_the_last_entry_it_saw(local: Any) -> None:
     assert [chunk.split(b"\n")[0] for chunk in seen] == [b"id: 5", b"id: 6", b"id: 7"]
     told = json.loads(seen[0].split(b"data: ")[1])
     assert (told["seq"], told["word"]) == (5, "step 1")
+    await local.surface.waited_for.wait()
+    assert reader.chunks.empty()  # nothing is told twice
     reader.gone.set()
     await reader.end()
 

@@ -148,7 +148,7 @@ async def test_a_body_beyond_the_limit_is_413_however_its_length_is_declared(mak
     await knock.at(house.app)
     assert knock.status == 413
     assert "larger than 100 bytes" in knock.error
-    assert knock.read <= 2
+    assert knock.read == (0 if length == b"999999999999" else 2)
     assert knock.headers[b"connection"] == b"close"
     assert house.surface.asked == []
 
