@@ -204,7 +204,7 @@ def _matched(view: ExplanationView, width: int) -> list[str]:
         lines += _block("when", [condition_text(view.plan.when)], width)
     verdicts = [[f"{_SIGN[told.answer]} {plain(told.guard)}", plain(told.sentence)] for told in view.verdicts]
     lines += _block("guards", table(verdicts, width - _HANG), width)
-    lines += _block("mode", [plain(view.mode)] if view.mode else [], width)
+    lines += _block("mode", [_mode(view.mode)] if view.mode else [], width)
     if view.plan is not None:
         lines += _block("plan", table(step_rows(view.plan), width - _HANG), width)
         lines += _block("verify", [check_text(check) for check in view.plan.verify], width)
@@ -213,6 +213,10 @@ def _matched(view: ExplanationView, width: int) -> list[str]:
     if view.would not in _ACTS or not view.verdicts:
         lines += _block("so", [plain(view.sentence)], width)
     return lines
+
+
+def _mode(mode: str) -> str:
+    return f"{mode}: nothing would be touched" if mode == "dry-run" else plain(mode)
 
 
 def _block(heading: str, texts: Sequence[str], width: int) -> list[str]:

@@ -44,7 +44,7 @@ def head_text(text: str) -> tuple[int, str]:
 # ── verify ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 @click.command(
     epilog="\b\nExamples:\n  remediator log verify --storage.path data"
-    "\n  remediator log verify --key-file /etc/remediator/journal.key --head 2:9f2c63d01b7aee45"
+    "\n  remediator log verify --key-file data.key -o json"
 )
 @click.option(
     "--storage.path", "storage", type=DIRECTORY, envvar="REMEDIATOR_STORAGE_PATH", default="data", show_default=True,

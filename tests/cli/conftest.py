@@ -395,6 +395,10 @@ class Api:
         """From now on that path says no."""
         self.answer(method, path, refusal(status, sentence))
 
+    def given(self, line: str) -> bytes:
+        """The data that the service answered to this command line, encoded."""
+        return msgspec.json.encode(busy() if line.startswith("status") else story_of_night())
+
     def fail(self, method: str, path: str, fault: Exception) -> None:
         """From now on no answer comes from that path."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,3 +34,19 @@ def test_the_status_fits_on_a_small_terminal(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()[1:]
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "value"),
+    [
+        ("status -o json", "mode", "auto"),
+        ("log show inc-8a2c -o json", "incident", "inc-8a2cd5n4"),
+    ],
+)
+def test_json_is_the_answer_of_the_service_itself(line: str, key: str, value: str, cli: Cli, api: Api) -> None:
+    result = cli(f"remediator {line}")
+    told = json.loads(result.stdout)
+    assert told == json.loads(api.given(line))
+    found = told[key]
+    assert (found["incident"] if isinstance(found, dict) else found) == value
+    assert result.exit_code == cli(f"remediator {line.removesuffix(' -o json')}").exit_code

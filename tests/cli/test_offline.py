@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from remediator.cli.log_offline import export, verify
 from remediator.core.chain import Head, sign
 from remediator.core.entries import Draft, JournalOpened, PauseSet, Record, encode, kind_of
 from remediator.stores.sqlite import SqliteStore
@@ -68,6 +69,15 @@ def test_an_intact_journal_is_said_to_be_with_its_head(journal: Path, cli: Cli) 
     assert (result.exit_code, result.stdout) == (0, f"intact, 5 entries, head {_head()}\n")
     told = json.loads(cli("remediator log verify -o json").stdout)
     assert told == {"intact": True, "seq": 5, "head": _head()}
+    assert journal.exists()
+
+
+def test_the_examples_of_its_help_work(journal: Path, cli: Cli) -> None:
+    lines = [line.strip() for text in (verify.epilog, export.epilog) for line in (text or "").splitlines()]
+    run = [line for line in lines if line.startswith("remediator ") and "--since" not in line]
+    assert len(run) == 3
+    for line in run:
+        assert cli(line).exit_code == 0
     assert journal.exists()
 
 
