@@ -15,6 +15,7 @@ from remediator.core.plans import PlannedCondition, target_text
 from remediator.core.runs import ISSUE_WITHIN, AskGuards, next_effect
 from remediator.core.state import Moment, Run, RunStatus, State
 from remediator.core.verdicts import Answer, Decision
+from remediator.engine.boundary import checked
 from remediator.engine.effects import key_of
 from remediator.engine.parts import Parts
 
@@ -58,7 +59,9 @@ class Admission:
             return Observation(look=Look.UNKNOWN, sentence="no Prometheus is configured (prometheus.url)")
         try:
             async with asyncio.timeout(30.0):
-                return await self._parts.oracle.holds(condition.expr, hold=condition.hold, now=self._parts.clock.now())
+                now = self._parts.clock.now()
+                answer = await self._parts.oracle.holds(condition.expr, hold=condition.hold, now=now)
+                return checked(Observation, answer)
         except Exception as fault:  # noqa: BLE001  (a plug-in: no answer is not a yes)
             return Observation(look=Look.UNKNOWN, sentence=f"{type(fault).__name__}: {fault}")
 
@@ -68,7 +71,7 @@ class Admission:
             return None
         try:
             async with asyncio.timeout(15.0):
-                return await self._parts.alerts.state(labels)
+                return checked(Observation, await self._parts.alerts.state(labels))
         except Exception as fault:  # noqa: BLE001  (a plug-in: no answer is not a yes)
             return Observation(look=Look.UNKNOWN, sentence=f"{type(fault).__name__}: {fault}")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from remediator.core import entries as e
 from remediator.core.by_hand import plan_by_hand
@@ -81,7 +82,7 @@ class Desk:
             raise RefusedRequest(404, f"there is no rule {rule!r}")
 
         def decide(_state: State, moment: Moment) -> Sequence[e.AnyFact]:
-            until = moment.at + seconds if seconds is not None else None
+            until = moment.at + seconds if seconds is not None and isfinite(seconds) else None
             return [e.PauseSet(scope=scope, reason=reason.strip(), by=_named(by), until=until)]
 
         await self._parts.journal.commit(decide)

@@ -26,6 +26,7 @@ from remediator.core.outcomes import (
 )
 from remediator.core.plans import PlannedStep
 from remediator.core.state import Undo
+from remediator.engine.boundary import checked
 from remediator.errors import IllegalEntry
 from remediator.ports import Action, Call, Clock
 
@@ -86,7 +87,7 @@ class LiveEffects:
         call = self._call(intent.key, step, intent.incident, intent.undo_at)
         try:
             async with asyncio.timeout(step.timeout + 5.0):
-                return await action.perform(call)
+                return checked(Outcome, await action.perform(call))
         except TimeoutError:
             return unknown(f"no answer within {step.timeout:g}s; it may have been carried out")
         except Exception as fault:  # noqa: BLE001  (a plug-in: after its first byte anything may have happened)
@@ -99,7 +100,8 @@ class LiveEffects:
             return Found(presence=Presence.UNDECIDED, sentence=f"there is no action {step.action} any more")
         try:
             async with asyncio.timeout(step.timeout + 5.0):
-                return await action.reconcile(self._call(key_of(run, place), step, run.partition(".")[0], None))
+                call = self._call(key_of(run, place), step, run.partition(".")[0], None)
+                return checked(Found, await action.reconcile(call))
         except Exception as fault:  # noqa: BLE001  (a plug-in: a broken check tells nothing)
             return Found(presence=Presence.UNDECIDED, sentence=f"the check broke ({type(fault).__name__}: {fault})")
 
@@ -113,7 +115,7 @@ class LiveEffects:
         call = Call(arguments=undo.arguments, key=undo.key, timeout=30.0, now=self._clock.now(), incident=undo.incident)
         try:
             async with asyncio.timeout(40.0):
-                return await action.undo(call, undo.receipt)
+                return checked(UndoOutcome, await action.undo(call, undo.receipt))
         except Exception as fault:  # noqa: BLE001  (a plug-in: compare again next time)
             return UndoOutcome(result=UndoResult.UNKNOWN, sentence=f"{type(fault).__name__}: {fault}")
 

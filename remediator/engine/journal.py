@@ -10,25 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from remediator.core.chain import Break, Head, check, sign
-from remediator.core.entries import (
-    AnyFact,
-    Draft,
-    Entry,
-    JournalOpened,
-    Record,
-    claims_of,
-    decode,
-    encode,
-    kind_of,
-)
+from remediator.core.chain import Break, Head, check
+from remediator.core.entries import AnyFact, Entry, JournalOpened, Record, decode
 from remediator.core.fold import fold
 from remediator.core.snapshots import freeze, thaw
-from remediator.core.state import Incident, Moment, State
+from remediator.core.state import Moment, State
 from remediator.engine.action_log import rows_of
+from remediator.engine.scribe import Entail, Page, Scribe
 from remediator.errors import (
     AppendUnknown,
     Conflict,
@@ -40,7 +31,6 @@ from remediator.errors import (
 from remediator.ports import Clock, Snapshot, Store, StoreInfo
 
 Decider = Callable[[State, Moment], Sequence[AnyFact]]
-Entail = Callable[[State, State, AnyFact], Sequence[AnyFact]]
 Listener = Callable[[Sequence[Entry], State, State], None]
 
 # How many deciders share one commit at most: bounds the time that one commit can take.
@@ -60,21 +50,16 @@ class _Wish:
     done: asyncio.Future[tuple[Entry, ...]]
 
 
-_Batch = tuple[list[AnyFact], _Wish | None]
-
-
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """What one commit will hold: decided at `moment`, it makes `after` of the present state."""
+    """What one commit will hold, and who gets which of its entries."""
 
-    moment: Moment
-    after: State
-    batches: Sequence[_Batch]
-    touched: Mapping[str, Incident]
+    page: Page
+    answers: Sequence[tuple[_Wish, tuple[Entry, ...]]]
 
     @property
     def wishes(self) -> list[_Wish]:
-        return [wish for _facts, wish in self.batches if wish is not None]
+        return [wish for wish, _entries in self.answers]
 
 
 class Journal:
@@ -84,9 +69,8 @@ class Journal:
         self.store = store
         self._clock = clock
         self._key = key
-        self._replica = replica
         self._boot = boot
-        self._count = 0
+        self._scribe = Scribe(key=key, replica=replica, boot=boot)
         self._saved = 0
         self._wishes: asyncio.Queue[_Wish] = asyncio.Queue()
         self._listeners: list[Listener] = []
@@ -103,10 +87,9 @@ class Journal:
         await self._restore()
         await self._catch_up()
         if self.head.seq == 0:
-            opened = JournalOpened(store_id=info.store_id)
-            moment = self.moment()
-            _facts, state = self._extend(self.state, moment, [opened], {})
-            await self._append(_Draft(moment, state, [([opened], None)], {}))
+            page = Page(self.state, self.head)
+            self._scribe.write(page, self.moment(), [JournalOpened(store_id=info.store_id)], _entails_nothing)
+            await self._append(_Draft(page, ()))
         return info
 
     async def _restore(self) -> None:
@@ -209,7 +192,7 @@ class Journal:
         error: StoreError = NotCommitted("others kept appending first")
         for _ in range(CONFLICTS):
             draft = self._decide(wishes)
-            if not draft.batches and not self.last_error:
+            if not draft.answers and not self.last_error:
                 return  # after an error even an empty append is made: it shows whether the store is back
             wishes = draft.wishes
             try:
@@ -256,97 +239,39 @@ class Journal:
         return fresh
 
     def _decide(self, wishes: Sequence[_Wish]) -> _Draft:
-        state = self.state
+        page = Page(self.state, self.head)
         moment = self.moment()
-        batches: list[_Batch] = []
-        touched: dict[str, Incident] = {}
+        answers: list[tuple[_Wish, tuple[Entry, ...]]] = []
         for wish in wishes:
-            mine: dict[str, Incident] = {}
             try:
-                facts, after = self._extend(state, moment, wish.decider(state, moment), mine)
+                entries = self._scribe.write(page, moment, wish.decider(page.state, moment), self._entail)
             except Exception as fault:  # noqa: BLE001  (a decider that breaks fails its caller, not the lane)
                 _fail(wish, fault)
                 continue
-            state = after
-            touched |= mine
-            if facts:
-                batches.append((facts, wish))
+            if entries:
+                answers.append((wish, entries))
             elif not wish.done.done():
                 wish.done.set_result(())
-        return _Draft(moment, state, batches, touched)
-
-    def _extend(
-        self, state: State, moment: Moment, facts: Sequence[AnyFact], touched: dict[str, Incident]
-    ) -> tuple[list[AnyFact], State]:
-        """The facts with all that they entail, in order, and the state after them."""
-        todo, done = list(facts), list[AnyFact]()
-        while todo:
-            fact = todo.pop(0)
-            entry = Entry(
-                seq=state.seq + 1, id="", at=moment.at, mono=moment.mono, boot=self._boot, replica="", fact=fact
-            )
-            after = fold(state, entry)
-            done.append(fact)
-            name = getattr(fact, "incident", "")
-            if name and (incident := after.incidents.get(name)) is not None:
-                touched[name] = incident
-            todo[:0] = self._entail(state, after, fact)
-            state = after
-        return done, state
+        return _Draft(page, answers)
 
     # ── appending ────────────────────────────────────────────────────────────────────────────────────────────────────
     async def _append(self, draft: _Draft) -> None:
-        head = self.head
-        records: list[Record] = []
-        entries: list[Entry] = []
-        for facts, _wish in draft.batches:
-            for fact in facts:
-                record, entry = self._record(head, draft.moment, fact)
-                records.append(record)
-                entries.append(entry)
-                head = Head(record.seq, record.mac)
-        before = self.state
+        page, before = draft.page, self.state
         try:
-            await self.store.append(self.head, records, rows_of(draft.touched, entries))
+            await self.store.append(self.head, page.records, rows_of(page.touched, page.entries))
         except AppendUnknown as lost:
-            await self._settle_unknown(records, lost)
+            await self._settle_unknown(page.records, lost)
         else:
-            self.state, self.head = draft.after, head
-            self._publish(entries, before)
+            self.state, self.head = page.state, page.head
+            self._publish(page.entries, before)
         self.last_error = ""
-        _settle(draft.batches, entries)
+        for wish, entries in draft.answers:
+            if not wish.done.done():
+                wish.done.set_result(entries)
 
     def _publish(self, entries: Sequence[Entry], before: State) -> None:
         for listener in self._listeners if entries else ():
             listener(entries, before, self.state)
-
-    def _record(self, head: Head, moment: Moment, fact: AnyFact) -> tuple[Record, Entry]:
-        self._count += 1
-        draft = Draft(
-            id=f"{self._boot}-{self._count}",
-            at=moment.at,
-            mono=moment.mono,
-            boot=self._boot,
-            replica=self._replica,
-            fact=fact,
-        )
-        body, seq = encode(draft), head.seq + 1
-        record = Record(
-            seq=seq,
-            id=draft.id,
-            at=moment.at,
-            kind=kind_of(fact),
-            body=body,
-            mac=sign(self._key, seq, head.mac, body),
-            incident=getattr(fact, "incident", ""),
-            run=getattr(fact, "run", ""),
-            rule=getattr(fact, "rule", ""),
-            claims=claims_of(fact),
-        )
-        entry = Entry(
-            seq=seq, id=draft.id, at=moment.at, mono=moment.mono, boot=self._boot, replica=self._replica, fact=fact
-        )
-        return record, entry
 
     async def _settle_unknown(self, records: Sequence[Record], lost: AppendUnknown) -> None:
         """After a lost answer: the journal itself says whether the append happened (store contract, `AppendUnknown`)."""
@@ -367,15 +292,6 @@ class Journal:
 
 def _entails_nothing(_before: State, _after: State, _fact: AnyFact) -> Sequence[AnyFact]:
     return ()
-
-
-def _settle(batches: Sequence[_Batch], entries: Sequence[Entry]) -> None:
-    place = 0
-    for facts, wish in batches:
-        mine = tuple(entries[place : place + len(facts)])
-        place += len(facts)
-        if wish is not None and not wish.done.done():
-            wish.done.set_result(mine)
 
 
 def _fail(wish: _Wish, error: Exception) -> None:

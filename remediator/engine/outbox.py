@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from remediator.core import entries as e
 from remediator.core.outcomes import Outcome, Result, failed, unknown
 from remediator.core.state import Outgoing, State
+from remediator.engine.boundary import checked
 from remediator.engine.parts import Parts
 from remediator.ports import Message
 
@@ -66,7 +67,7 @@ class Outbox:
         message = Message(id=outgoing.message, subject=outgoing.subject, text=outgoing.text, incident=outgoing.incident)
         try:
             async with asyncio.timeout(20.0):
-                return await receiver.send(message)
+                return checked(Outcome, await receiver.send(message))
         except Exception as fault:  # noqa: BLE001  (a plug-in: a broken channel must not stop the others)
             return unknown(f"{type(fault).__name__}: {fault}")
 

@@ -17,6 +17,7 @@ from remediator.core.plans import PlannedCheck
 from remediator.core.state import Moment, Run, RunStatus, State
 from remediator.core.verification import NOT_ASKED, Watch, advance, conclude
 from remediator.engine.admission import LOOK_AGAIN, Admission, order
+from remediator.engine.boundary import checked
 from remediator.engine.effects import token_of
 from remediator.engine.parts import Parts
 from remediator.engine.undoing import Undoing
@@ -214,7 +215,7 @@ class Runner:
         )
         try:
             async with asyncio.timeout(20.0):
-                return await probe.look(call)
+                return checked(Observation, await probe.look(call))
         except Exception as fault:  # noqa: BLE001  (a plug-in: a probe that breaks could not tell)
             return Observation(look=Look.UNKNOWN, sentence=f"{type(fault).__name__}: {fault}")
 
