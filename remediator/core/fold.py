@@ -102,7 +102,12 @@ def _firing(state: State, episode: Episode | None, alert: e.AlertRead, at: float
     if not alert.identity:  # a malformed alert has no identity and no episode
         return state
     if episode is not None and episode.status is EpisodeStatus.OPEN:
-        heard = replace(episode, last_heard=at, starts_at=min(episode.starts_at, alert.starts_at))
+        heard = replace(
+            episode,
+            last_heard=at,
+            starts_at=min(episode.starts_at, alert.starts_at),
+            latest_start=max(episode.latest_start, alert.starts_at),
+        )
         return replace(state, episodes=state.episodes.set(alert.identity, heard))
     if not alert.labels:  # a late copy of a firing that is over: `stale`
         return state
@@ -111,6 +116,7 @@ def _firing(state: State, episode: Episode | None, alert: e.AlertRead, at: float
         number=episode.number + 1 if episode else 1,
         status=EpisodeStatus.OPEN,
         starts_at=alert.starts_at,
+        latest_start=alert.starts_at,
         last_heard=at,
         labels=alert.labels,
         fingerprint=alert.fingerprint,

@@ -110,6 +110,8 @@ class _Draft:
         is_open = self._episodes.get(name, known is not None and known.status is EpisodeStatus.OPEN)
         if name in self._fires:
             disposal = e.Disposal(disposition="stale", reason="another copy of it in this notification fires")
+        elif is_open and _is_old_end(known, alert):
+            disposal = e.Disposal(disposition="stale", reason="the end of an earlier firing")
         elif is_open:
             self._episodes[name] = False
             disposal = e.Disposal(disposition="resolved", reason="ends the episode; a hint, not proof")
@@ -194,6 +196,11 @@ def _is_late_copy(known: Episode | None, alert: Alert) -> bool:
     if known is None or known.status is not EpisodeStatus.RESOLVED or known.ends_at is None:
         return False
     return alert.starts_at <= known.ends_at
+
+
+def _is_old_end(known: Episode | None, alert: Alert) -> bool:
+    """Whether this end lies before the firing that is open: a copy that comes late, after the alert fired again."""
+    return known is not None and alert.ends_at is not None and alert.ends_at < known.latest_start
 
 
 def nearest_miss(ruleset: Ruleset, labels: Mapping[str, str]) -> str:

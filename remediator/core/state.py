@@ -41,13 +41,17 @@ class EpisodeStatus(StrEnum):
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One unbroken firing of one alert; `number` counts the firings of the same alert."""
+    """One unbroken firing of one alert; `number` counts the firings of the same alert.
+
+    Copies can disagree about the start: `starts_at` is the earliest that was heard, `latest_start` the latest.
+    """
 
     identity: str
     number: int
     status: EpisodeStatus
     starts_at: float
     ends_at: float | None = None
+    latest_start: float
     last_heard: float
     labels: dict[str, str]
     fingerprint: str = ""

@@ -77,11 +77,14 @@ class Build:
         }
         return json.dumps(wire | fields).encode()
 
-    def alert(self, *, starts: float = 0.0, ends: float | None = None, **labels: str) -> Alert:
-        """An alert as read."""
+    def alert(
+        self, labels: Mapping[str, str] | None = None, /, *, starts: float = 0.0, ends: float | None = None, **more: str
+    ) -> Alert:
+        """An alert as read, with these labels, and more."""
+        plain = {"alertname": "Bounces", "domain": "example.com", "instance": "mta1"}
         return Alert(
             status=AlertStatus.FIRING if ends is None else AlertStatus.RESOLVED,
-            labels=labels or {"alertname": "Bounces", "domain": "example.com", "instance": "mta1"},
+            labels={**(plain if labels is None else labels), **more},
             annotations={"summary": "too many bounces"},
             starts_at=START + starts,
             ends_at=None if ends is None else START + ends,
