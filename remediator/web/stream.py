@@ -66,7 +66,10 @@ class Streams:
                     if not await self._news(after):
                         yield b": still here\n\n"
                         continue
-                    for line in await self._surface.lines(after, CHUNK):
+                    fresh = await self._surface.lines(after, CHUNK)
+                    if not fresh:
+                        return  # a head without its entries; the reader asks again in a moment
+                    for line in fresh:
                         after = line.seq
                         yield told(line)
         except (RefusedRequest, StoreError):

@@ -157,6 +157,7 @@ class FakeSurface:
     pauses: tuple[PauseView, ...] = ()
     found: list[IncidentView] | None = None
     mode: str = "auto"
+    found_lines: int = 7
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -249,7 +250,7 @@ class FakeSurface:
 
     async def lines(self, after: int, limit: int) -> Sequence[LineView]:
         self._note("lines", after, limit)
-        return [one for one in lines(self.domain) if after < one.seq <= self.head][:limit]
+        return [one for one in lines(self.domain) if after < one.seq <= min(self.head, self.found_lines)][:limit]
 
     async def changed(self, after: int, seconds: float) -> int:
         self._note("changed", after, seconds)

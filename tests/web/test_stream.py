@@ -131,3 +131,14 @@ async def test_readers_are_bounded_and_their_seats_are_given_back(make_house: An
     house.app.stop()
     await fourth.end()
     assert fourth.status == 200
+
+
+async def test_a_head_without_its_entries_ends_the_stream_instead_of_spinning(local: Any) -> None:
+    local.surface.head = 6
+    reader = Listener(local.app)
+    await reader.next()
+    await local.surface.waited_for.wait()
+    local.surface.found_lines = 6
+    local.surface.head = 7
+    local.surface.news.set()
+    await reader.end()
