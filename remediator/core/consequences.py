@@ -134,7 +134,7 @@ def _last_word(before: State, after: State, fact: e.IncidentClosed, routing: Rou
     incident = before.incidents.get(fact.incident)
     if incident is None or fact.result in _QUIET:
         return []
-    left = [undo for undo in after.undos.values() if undo.incident == fact.incident]
+    left = sorted((one for one in after.undos.values() if one.incident == fact.incident), key=lambda one: one.id)
     undos = "".join(f"\nWill be taken back: {undo.action} at {undo.due_at:.0f}" for undo in left)
     text = f"{fact.reason}{undos}"
     return _tell(routing.receivers(incident.severity), fact.result, text, incident, fact.incident, after, routing)

@@ -198,7 +198,7 @@ def status_of(state: State, now: float, told: Mapping[str, object], problems: Se
         disposed=state.tally.disposed,
         pauses=tuple(
             PauseView(scope=pause.scope, reason=pause.reason, by=pause.by, at=pause.at, until=pause.until)
-            for pause in state.pauses.values()
+            for pause in sorted(state.pauses.values(), key=lambda one: one.scope)
         ),
         needs_you=tuple(run for run in runs if run.status in _NEEDS),
         running=tuple(run for run in runs if run.status not in _NEEDS and run.status not in _WAITS),

@@ -20,5 +20,5 @@ class ConcurrencyGuard:
         same = [run for run in going if run.plan.rule == facts.run.plan.rule]
         limit = facts.limits.concurrency
         if len(same) >= limit:
-            return defer(self.name, f"{limit} at once: {', '.join(run.id for run in same[:3])} under way")
+            return defer(self.name, f"{limit} at once: {', '.join(sorted(run.id for run in same)[:3])} under way")
         return allow(self.name, f"{limit} at once: {len(same)} under way")
