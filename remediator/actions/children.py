@@ -49,9 +49,10 @@ async def run(
     argv: Sequence[str], cwd: Path, seconds: float, inherited: Sequence[int] = ()
 ) -> Ended | Overdue | NotStarted:
     """Runs a program for at most `seconds`; `inherited` are open files that its whole tree keeps."""
-    try:
-        transport, child = await asyncio.get_running_loop().subprocess_exec(
-            _Child,
+    child = _Child()
+    starting = asyncio.ensure_future(
+        asyncio.get_running_loop().subprocess_exec(
+            lambda: child,
             *argv,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -61,6 +62,15 @@ async def run(
             pass_fds=tuple(inherited),
             start_new_session=True,
         )
+    )
+    try:
+        # Cancelled half-way, asyncio itself would kill the child alone and leave what it started.
+        transport, _protocol = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError, ValueError, asyncio.CancelledError):
+            await starting
+        await child.put_down()
+        raise
     except (OSError, ValueError) as fault:
         return NotStarted(str(fault))
     try:
@@ -71,7 +81,7 @@ async def run(
     except TimeoutError:
         return Overdue(await _stop(transport.get_pid(), child), await child.rest())
     except asyncio.CancelledError:
-        _signal(transport.get_pid(), signal.SIGKILL)
+        await child.put_down()
         raise
     finally:
         transport.close()
@@ -84,6 +94,26 @@ class _Child(asyncio.SubprocessProtocol):
         self.exited = asyncio.Event()
         self._drained = asyncio.Event()
         self._kept = _Kept()
+        self._transport: asyncio.SubprocessTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The process is there."""
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        self._transport = transport
+
+    async def put_down(self) -> None:
+        """Ends a child that nobody waits for any more, and all that it started; it is gone when this returns."""
+        if self._transport is None:
+            return
+        _signal(self._transport.get_pid(), signal.SIGKILL)
+        await self.gone()
+        self._transport.close()
+
+    async def gone(self) -> None:
+        """Waits for the end of a child that was killed; one that hangs in the kernel cannot be waited for."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN):
+                await self.exited.wait()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Keeps what is to be kept."""
@@ -142,9 +172,7 @@ async def _stop(group: int, child: _Child) -> str:
         name = "SIGKILL"
     finally:
         _signal(group, signal.SIGKILL)
-    with contextlib.suppress(TimeoutError):  # one that hangs in the kernel cannot be killed, nor waited for
-        async with asyncio.timeout(DRAIN):
-            await child.exited.wait()
+    await child.gone()
     return name
 
 

@@ -32,7 +32,7 @@ def locks(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def command(locks: Path) -> Command:
-    allow = (PYTHON, "/usr/bin/env", "/no/such/program")
+    allow = (PYTHON, "/bin/sh", "/no/such/program")
     return Command(CommandTargets(allow=allow, locks=locks), lambda text: text.replace("hunter2", "[redacted]"))
 
 
@@ -109,24 +109,28 @@ async def test_a_flood_of_output_keeps_its_beginning_and_its_end(python: Python)
     assert len(output) < children.KEPT + 100
 
 
+# A shell as the program of a test: it is up within milliseconds. What it starts inherits its deafness.
 GRANDCHILD = """
-import os, signal, sys, time
-sys.stdout.write('up'); sys.stdout.flush()
-if sys.argv[1] == 'deaf':
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-pid = os.fork()
-if pid:
-    open(sys.argv[2], 'w').write(str(pid))
-time.sleep(600)
+printf up
+[ "$1" = deaf ] && trap "" TERM
+sleep 600 &
+echo $! > "$2"
+wait
 """
 
 
 @pytest.mark.parametrize(("manner", "name"), [("meek", "SIGTERM"), ("deaf", "SIGKILL")])
 async def test_an_overdue_command_is_stopped_with_all_it_started(
-    python: Python, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manner: str, name: str
+    command: Command,
+    make_call: MakeCall,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    manner: str,
+    name: str,
 ) -> None:
     monkeypatch.setattr(children, "GRACE", 0.3)
-    outcome = await python(GRANDCHILD, manner, str(tmp_path / "pid"), seconds=2.0)
+    argv = ["/bin/sh", "-c", GRANDCHILD, "sh", manner, str(tmp_path / "pid")]
+    outcome = await command.perform(make_call({"argv": argv}, timeout=2.0))
     assert outcome.result is Result.UNKNOWN
     assert name in outcome.sentence
     assert outcome.evidence["output"] == "up"
@@ -150,14 +154,15 @@ def is_over(pid: int) -> bool:
         os.close(handle)
 
 
-async def test_a_cancelled_command_leaves_no_process(python: Python, tmp_path: Path) -> None:
+async def test_a_cancelled_command_leaves_no_process(command: Command, make_call: MakeCall, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pid")
-    running = asyncio.ensure_future(python(GRANDCHILD, "deaf", str(tmp_path / "pid")))
+    argv = ["/bin/sh", "-c", GRANDCHILD, "sh", "deaf", str(tmp_path / "pid")]
+    running = asyncio.ensure_future(command.perform(make_call({"argv": argv})))
     pid = await asyncio.to_thread(pid_in, tmp_path / "pid")
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert is_over(pid)
+    assert await asyncio.to_thread(is_over, pid)
 
 
 async def test_a_child_of_a_former_life_is_seen_while_it_lives(
@@ -173,7 +178,7 @@ async def test_a_child_of_a_former_life_is_seen_while_it_lives(
         lock = Command(CommandTargets(locks=Path(sys.argv[1])), str)._lock(sys.argv[2])
         if os.fork() == 0:
             os.set_inheritable(lock, True)
-            os.execv(sys.executable, [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(600)"])
+            os.execv("/bin/sh", ["/bin/sh", "-c", "echo $$; exec sleep 600"])
         os._exit(1)  # as in a crash: the child lives on
         """
     )
@@ -202,7 +207,7 @@ async def test_a_child_of_a_former_life_is_seen_while_it_lives(
 
 @pytest.mark.parametrize(
     "argv",
-    [None, [], [""], ["python3"], ["/bin/sh", "-c", "id"], [f"{PYTHON}/../python3"], [PYTHON, 3], "ls -l"],
+    [None, [], [""], ["python3"], ["/bin/bash", "-c", "id"], [f"{PYTHON}/../python3"], [PYTHON, 3], "ls -l"],
 )
 async def test_a_program_that_is_not_allowed_is_refused(command: Command, make_call: MakeCall, argv: Json) -> None:
     assert command.faults({"argv": argv})
