@@ -1,4 +1,4 @@
-"""SIGKILL in the middle of everything, then a restart: the target must have received exactly the effects of one run.
+"""SIGKILL before and after every append, then a restart: the target must have received exactly the effects of one run.
 
 One stage (simulated kumod with its own fsynced ledger, real Prometheus) serves many places; each place has a domain and a
 journal of its own, so that effects cannot be mixed up. The ledger is the target's, never ours.
@@ -7,6 +7,7 @@ journal of its own, so that effects cannot be mixed up. The ledger is the target
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -21,7 +22,10 @@ import pytest
 
 from remediator.demo.stage import NODE, Stage, free_port
 
-PLACES = range(2, 27)
+# From the first entry of the service to the conclusion of the verification; the run's last word is append 13 or 14.
+PLACES = [(number, when) for number in range(2, 13) for when in ("before", "after")]
+ONCE = ["POST /api/admin/suspend/v1", "DELETE /api/admin/suspend/v1", "POST /api/admin/rebind/v1"]
+DYING = Path(__file__).with_name("serve_and_die.py")
 
 RULES = """version: 1
 rules:
@@ -40,7 +44,7 @@ playbooks:
         action: kumomta.suspend
         with: { node: "{{ params.node }}", domain: "{{ params.domain }}", reason: kill test }
         timeout: 2s
-        undo: { after: 4s }
+        undo: { after: 10m }
       - name: Report
         action: kumomta.queue_report
         with: { node: "{{ params.node }}" }
@@ -58,28 +62,31 @@ class Place:
     stage: Stage
     root: Path
     number: int
+    when: str
     port: int
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def domain(self) -> str:
         """What only this place touches."""
-        return f"d{self.number}.example"
+        return f"d{self.number}-{self.when}.example"
 
     @property
     def url(self) -> str:
         """Where this place's service answers."""
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        """Starts the service, also after the kill."""
-        log = (self.root / "log").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "remediator", "serve", "--config.file", str(self.root / "remediator.yml")],
-            stdout=log,
-            stderr=log,
-        )
-        log.close()
+    def start(self, *, doomed: str) -> None:
+        """Starts the service, to die at its place (`yes`) or to live (`no`)."""
+        settings = str(self.root / "remediator.yml")
+        living = ["-m", "remediator", "serve", "--config.file", settings]
+        dying = [str(DYING), settings, str(self.number), self.when]
+        with (self.root / "log").open("ab") as log:
+            command = [sys.executable, *(dying if doomed == "yes" else living)]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def ready(self) -> None:
+        """Waits until it answers."""
         self.wait(lambda: httpx.get(f"{self.url}/-/ready", trust_env=False).status_code == 200)
 
     def wait(self, true: object, within: float = 40.0) -> None:
@@ -97,18 +104,18 @@ class Place:
             time.sleep(0.02)
         raise AssertionError(f"place {self.number}: not in time\n{(self.root / 'log').read_text(encoding='utf-8')}")
 
-    def head(self) -> int:
-        """How many entries the journal has."""
-        answer = httpx.get(f"{self.url}/api/v1/status", trust_env=False, timeout=5.0)
-        entries: int = answer.json()["data"]["entries"]
-        return entries
-
     def done(self) -> bool:
-        """Whether the incident has its last word and nothing is left to be taken back."""
+        """Whether the incident has its last word."""
         status = httpx.get(f"{self.url}/api/v1/status", trust_env=False, timeout=5.0).json()["data"]
-        busy = status["pending"] or status["running"] or status["held_back"] or status["undos"]
+        busy = status["pending"] or status["running"] or status["held_back"]
         rows = httpx.get(f"{self.url}/api/v1/incidents", trust_env=False, timeout=5.0).json()["data"]["incidents"]
         return bool(rows) and not busy
+
+    def take_back(self) -> None:
+        """What a person does: takes back what the run left behind, now."""
+        (row,) = httpx.get(f"{self.url}/api/v1/incidents", trust_env=False, timeout=5.0).json()["data"]["incidents"]
+        url = f"{self.url}/api/v1/incidents/{row['incident']}/undo"
+        httpx.post(url, json={"by": "test"}, trust_env=False, timeout=30.0).raise_for_status()
 
     def results(self) -> list[str]:
         """The results of all incidents."""
@@ -129,9 +136,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         built.strike()
 
 
-def make_place(stage: Stage, number: int) -> Place:
+def make_place(stage: Stage, number: int, when: str) -> Place:
     """A place with a journal and settings of its own."""
-    place = Place(stage=stage, root=stage.root / f"place-{number}", number=number, port=free_port())
+    root = stage.root / f"place-{number}-{when}"
+    place = Place(stage=stage, root=root, number=number, when=when, port=free_port())
     place.root.mkdir()
     (place.root / "rules.yml").write_text(RULES, encoding="utf-8")
     (place.root / "remediator.yml").write_text(
@@ -161,46 +169,71 @@ def alert(place: Place) -> dict[str, object]:
 
 
 def effects(place: Place) -> list[str]:
-    """What the target applied for this place's domain, by the target's own ledger."""
+    """What the target applied for this place's domain, in order, by the target's own ledger."""
     lines = [json.loads(text) for text in place.stage.ledger.read_text(encoding="utf-8").splitlines()]
-    mine = [line for line in lines if line["applied"]]
-    ids = {
-        line.get("id") for line in mine if isinstance(line["body"], dict) and line["body"].get("domain") == place.domain
-    }
+    applied = [line for line in lines if line["applied"] and isinstance(line["body"], dict)]
+    ours = {line["id"] for line in applied if line["body"].get("domain") == place.domain and line.get("id")}
     return [
         f"{line['method']} {line['path']}"
-        for line in mine
-        if isinstance(line["body"], dict)
-        and (line["body"].get("domain") == place.domain or line["body"].get("id") in ids - {None})
+        for line in applied
+        if line["body"].get("domain") == place.domain or line["body"].get("id") in ours
     ]
 
 
-def play(stage: Stage, number: int) -> tuple[int, list[str], list[str]]:
-    """One place: deliver, kill when the journal has `number` entries, restart, wait; what the target received."""
-    place = make_place(stage, number)
-    place.start()
+def deliver(place: Place) -> None:
+    """What Alertmanager does: sends until it is accepted, or the receiver is dead."""
+    assert place.process is not None
+    while place.process.poll() is None:
+        try:
+            answer = httpx.post(f"{place.url}/api/v1/alerts", json=alert(place), trust_env=False, timeout=10.0)
+        except httpx.TransportError:
+            time.sleep(0.05)
+        else:
+            if answer.status_code == 202:
+                return
+
+
+def play(stage: Stage, number: int, when: str) -> tuple[int, list[str], list[str]]:
+    """One place: deliver, die there, restart, deliver again, wait; how it died, what the target received, the results."""
+    place = make_place(stage, number, when)
+    place.start(doomed="yes")
     assert place.process is not None
     try:
-        answer = httpx.post(f"{place.url}/api/v1/alerts", json=alert(place), trust_env=False, timeout=10.0)
-        assert answer.status_code == 202
-        place.wait(lambda: place.head() >= number or place.done())
-        killed_at = place.head()
-        place.process.kill()
-        place.process.wait()
-        place.start()
-        place.wait(place.done, within=60)
-        return killed_at, effects(place), place.results()
+        deliver(place)
+        limit = time.monotonic() + 60
+        while place.process.poll() is None and time.monotonic() < limit:
+            if finished(place):
+                break
+            time.sleep(0.05)
+        status = place.process.poll()
+        if status is not None:
+            place.start(doomed="no")
+            place.ready()
+            deliver(place)
+            place.wait(place.done, within=60)
+        place.take_back()
+        return status or 0, effects(place), place.results()
     finally:
         place.process.kill()
         place.process.wait()
 
 
+def finished(place: Place) -> bool:
+    """Whether the run came to its end without dying."""
+    try:
+        return place.done()
+    except httpx.HTTPError:
+        return False
+
+
 @pytest.mark.e2e
-def test_kill_minus_nine_anywhere_leaves_the_effects_of_exactly_one_run(stage: Stage) -> None:
+def test_kill_minus_nine_at_every_append_leaves_the_effects_of_exactly_one_run(stage: Stage) -> None:
     with ThreadPoolExecutor(max_workers=4) as pool:
-        played = list(pool.map(lambda number: play(stage, number), PLACES))
-    once = ["POST /api/admin/suspend/v1", "DELETE /api/admin/suspend/v1", "POST /api/admin/rebind/v1"]
-    for number, (killed_at, seen, results) in zip(PLACES, played, strict=True):
-        assert seen == once, f"place {number}, killed at entry {killed_at}: {seen}"
-        assert results == ["recovered"], f"place {number}, killed at entry {killed_at}: {results}"
-    assert len({killed_at for killed_at, _, _ in played}) >= 20, "at least 20 different places"
+        played = list(pool.map(lambda at: play(stage, *at), PLACES))
+    for at, (status, seen, results) in zip(PLACES, played, strict=True):
+        assert seen == ONCE, f"{at}, status {status}: {seen}"
+        assert results == ["recovered"], f"{at}, status {status}: {results}"
+    left = httpx.get(f"http://127.0.0.1:{stage.ports.kumod}/api/admin/suspend/v1", trust_env=False).json()
+    assert left == [], "every suspension was taken back"
+    killed = [status for status, _, _ in played if status == -signal.SIGKILL]
+    assert len(killed) == len(PLACES) >= 20, f"{len(killed)} places were real"
