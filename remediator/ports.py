@@ -75,6 +75,7 @@ class IncidentFilter:
     """Which lines to list: newest first. Empty texts do not filter; `labels` must all be equal."""
 
     since: float = 0.0
+    incident: str = ""
     rule: str = ""
     status: str = ""
     result: str = ""

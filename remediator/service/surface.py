@@ -107,7 +107,7 @@ class ServiceSurface:
         """One incident, line by line."""
         whole = await self._whole(name)
         entries = [decode(record.seq, record.body) for record in await self._store.find(incident=whole, limit=10_000)]
-        row = await self._row(whole, entries)
+        row = await self._row(whole)
         parts = self._engine.parts
         plans: list[Plan] = [entry.fact.plan for entry in entries if entry.kind == "run.planned"]  # type: ignore[union-attr]
         return StoryView(
@@ -131,13 +131,11 @@ class ServiceSurface:
             raise RefusedRequest(409, f"{name} fits {', '.join(found[:5])}; write one more letter")
         return found[0]
 
-    async def _row(self, whole: str, entries: Sequence[Entry]) -> IncidentRow:
-        opened = entries[0].at if entries else 0.0
-        rows = await self._store.incidents(IncidentFilter(since=opened, limit=10_000))
-        for row in rows:
-            if row.incident == whole:
-                return row
-        raise RefusedRequest(404, f"there is no incident {whole}")
+    async def _row(self, whole: str) -> IncidentRow:
+        rows = await self._store.incidents(IncidentFilter(incident=whole, limit=1))
+        if not rows:
+            raise RefusedRequest(404, f"there is no incident {whole}")
+        return rows[0]
 
     async def lines(self, after: int, limit: int) -> Sequence[LineView]:
         """The journal after entry `after`, as lines."""

@@ -282,9 +282,9 @@ def _web_options(settings: Settings, clock: Clock, observer: Observer) -> WebOpt
 def build_auth(settings: Settings, listen: str, clock: Clock) -> Auth:
     """Who may ask for what; CannotStart for a listener that others can reach and nobody guards."""
     auth = Auth(Rereading(lambda: credentials_of(settings), clock.now), listen_address=listen)
-    refusal = refuse_open_listener(listen, auth)
-    if refusal:
-        raise CannotStart(refusal)
+    refusals = [*credentials_of(settings).faults(), refuse_open_listener(listen, auth)]
+    if any(refusals):
+        raise CannotStart("\n".join(sentence for sentence in refusals if sentence))
     return auth
 
 

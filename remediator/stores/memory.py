@@ -165,6 +165,7 @@ class MemoryStore:
 def _passes(row: IncidentRow, wanted: IncidentFilter) -> bool:
     return (
         row.opened_at >= wanted.since
+        and wanted.incident in {"", row.incident}
         and wanted.rule in {"", row.rule}
         and wanted.status in {"", row.status}
         and wanted.result in {"", row.result}

@@ -166,6 +166,8 @@ def _labels_hold(labels: str, wanted: str) -> bool:
 
 def _tests(wanted: IncidentFilter) -> list[Test]:
     tests: list[Test] = [("opened_at >= ?", (wanted.since,))]
+    if wanted.incident:
+        tests.append(("incident = ?", (wanted.incident,)))
     if wanted.rule:
         tests.append(("rule = ?", (wanted.rule,)))
     if wanted.status:

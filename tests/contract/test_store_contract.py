@@ -215,6 +215,7 @@ async def test_each_filter_of_the_action_log_filters(store: Store, scribe: Scrib
 
     assert await names(IncidentFilter()) == {"plain", "old", "rule", "status", "result", "label"}
     assert await names(IncidentFilter(since=100.0)) == {"plain", "rule", "status", "result", "label"}
+    assert await names(IncidentFilter(incident="inc-old")) == {"old"}
     assert await names(IncidentFilter(rule="other")) == {"rule"}
     assert await names(IncidentFilter(status="closed")) == {"status"}
     assert await names(IncidentFilter(result="failed")) == {"result"}
