@@ -27,7 +27,9 @@ class LogReceiver:
             "subject": message.subject,
             "text": message.text,
         }
-        line = " ".join(f"{name}={json.dumps(clean(value), ensure_ascii=False)}" for name, value in pairs.items() if value)
+        line = " ".join(
+            f"{name}={json.dumps(clean(value), ensure_ascii=False)}" for name, value in pairs.items() if value
+        )
         try:
             stream = self._stream or sys.stderr
             stream.write(line + "\n")

@@ -154,11 +154,16 @@ def is_over(pid: int) -> bool:
         os.close(handle)
 
 
-async def test_a_cancelled_command_leaves_no_process(command: Command, make_call: MakeCall, tmp_path: Path) -> None:
+@pytest.mark.parametrize("turns", [0, 100], ids=["while it starts", "while it runs"])
+async def test_a_cancelled_command_leaves_no_process(
+    command: Command, make_call: MakeCall, tmp_path: Path, turns: int
+) -> None:
     os.mkfifo(tmp_path / "pid")
     argv = ["/bin/sh", "-c", GRANDCHILD, "sh", "deaf", str(tmp_path / "pid")]
     running = asyncio.ensure_future(command.perform(make_call({"argv": argv})))
     pid = await asyncio.to_thread(pid_in, tmp_path / "pid")
+    for _ in range(turns):
+        await asyncio.sleep(0)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
