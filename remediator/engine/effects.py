@@ -30,6 +30,9 @@ from remediator.engine.boundary import checked
 from remediator.errors import IllegalEntry
 from remediator.ports import Action, Call, Clock
 
+# What a step may take beyond its timeout: TERM, five seconds of grace, KILL, and the reading of what was written (G12).
+KILL_GRACE = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class IntentToken:
@@ -86,7 +89,7 @@ class LiveEffects:
             return not_issued("too late to be issued: the service was held up after the intent")
         call = self._call(intent.key, step, intent.incident, intent.undo_at)
         try:
-            async with asyncio.timeout(step.timeout + 5.0):
+            async with asyncio.timeout(step.timeout + KILL_GRACE):
                 return checked(Outcome, await action.perform(call))
         except TimeoutError:
             return unknown(f"no answer within {step.timeout:g}s; it may have been carried out")
@@ -99,7 +102,7 @@ class LiveEffects:
         if action is None:
             return Found(presence=Presence.UNDECIDED, sentence=f"there is no action {step.action} any more")
         try:
-            async with asyncio.timeout(step.timeout + 5.0):
+            async with asyncio.timeout(step.timeout + KILL_GRACE):
                 call = self._call(key_of(run, place), step, run.partition(".")[0], None)
                 return checked(Found, await action.reconcile(call))
         except Exception as fault:  # noqa: BLE001  (a plug-in: a broken check tells nothing)

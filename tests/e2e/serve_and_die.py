@@ -36,5 +36,5 @@ class DyingStore(SqliteStore):
         return head
 
 
-wiring.SqliteStore = DyingStore  # type: ignore[misc]
+vars(wiring)["SqliteStore"] = DyingStore
 sys.exit(serve(ServeOptions(config_file=Path(sys.argv[1]))))
