@@ -55,10 +55,14 @@ class VirtualClock:
         self.lag = 0.0  # how late sleepers wake, as they do on a busy machine
         self.wall = START
         self.mono = 100.0
+        self._asked = 0
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
 
     def now(self) -> float:
+        self._asked += 1
+        if self._asked > 50_000:
+            raise AssertionError("somebody asks for the time again and again, and time stands still: a loop spins")
         return self.wall
 
     def monotonic(self) -> float:
@@ -71,6 +75,7 @@ class VirtualClock:
 
     async def settle(self) -> None:
         """Lets everything run that can."""
+        self._asked = 0
         loop = asyncio.get_running_loop()
         for _ in range(10_000):
             await asyncio.sleep(0)

@@ -14,8 +14,15 @@ from remediator.core.rules import Check, OnFailure, Rung
 from remediator.core.state import RunStatus
 from remediator.engine.runner import Runner
 from remediator.engine.undoing import Undoing
+from remediator.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from remediator.core.chain import Head
+    from remediator.core.entries import Record
+    from remediator.engine.supervisor import Engine
+    from remediator.ports import IncidentRow
     from tests.engine.conftest import Rig
 
 GOOD, BAD = Observation(look=Look.GOOD, sentence="0.03"), Observation(look=Look.BAD, sentence="0.27")
@@ -167,3 +174,78 @@ async def test_a_rollback_whose_undo_keeps_failing_ends_and_the_undo_goes_on(rig
     escalated = [fact.reason for fact in await rig.facts() if isinstance(fact, e.Escalated)]
     assert len(escalated) == 2  # the run, and once the undo that will not go through
     assert "cannot be taken back" in escalated[1]
+
+
+# ── what changes between looking and appending ───────────────────────────────────────────────────────────────────────
+class GatedStore(MemoryStore):
+    """Holds back its appends while the gate is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def append(self, expect: Head, records: Sequence[Record], rows: Sequence[IncidentRow] = ()) -> Head:
+        """As any store, when the gate is open."""
+        await self.gate.wait()
+        return await super().append(expect, records, rows)
+
+
+async def resolve_behind_the_gate(rig: Rig, engine: Engine, seconds: float) -> None:
+    """The alert resolves while the lane is busy; so does what the run wants next, on what it knew before."""
+    store = rig.store
+    assert isinstance(store, GatedStore)
+    await rig.accept(engine, rig.alert(resolved_at=rig.clock.now()))
+    store.gate.clear()
+    fact = e.PauseSet(scope="rule:other", reason="r", by="ana")
+    busy = asyncio.ensure_future(_commit(engine, fact))
+    await rig.clock.run(seconds)
+    store.gate.set()
+    await busy
+    await rig.clock.run(1)
+
+
+async def _commit(engine: Engine, fact: e.AnyFact) -> None:
+    await engine.parts.journal.commit(lambda _state, _moment: [fact])
+
+
+async def test_an_attempt_is_not_announced_on_what_was_true_a_moment_ago(rig: Rig) -> None:
+    rig.store = GatedStore()
+    rig.playbooks = (rig.playbook(rig.step("safe", attempts=5, delay=10.0)),)
+    rig.world.outcomes["safe"] = [failed_for_now("503")]
+    async with rig.engine() as engine:
+        await rig.accept(engine, rig.alert())
+        await rig.clock.run(1)
+        await resolve_behind_the_gate(rig, engine, 20.0)
+        assert rig.run_of(engine).status is RunStatus.VERIFYING
+    assert rig.world.count("do") == 1
+
+
+async def test_a_run_is_not_begun_on_what_was_true_a_moment_ago(rig: Rig) -> None:
+    rig.store = GatedStore()
+    rig.world.condition = lambda expr: BAD
+    async with rig.engine() as engine:
+        await rig.accept(engine, rig.alert())
+        await rig.clock.run(1)
+        rig.world.condition = lambda expr: GOOD
+        await resolve_behind_the_gate(rig, engine, 20.0)
+    assert await rig.ended() == ["cancelled"]
+    assert not rig.world.ledger
+
+
+async def test_a_cancellation_is_never_lost_in_a_rest(rig: Rig) -> None:
+    parts = rig.parts()
+
+    async def loop() -> None:
+        while True:
+            await parts.rest("bell", 3600.0)
+
+    for turns in range(8):  # the cancellation comes so many turns after the bell
+        task = asyncio.ensure_future(loop())
+        await rig.clock.settle()
+        parts.ring("bell")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await rig.clock.settle()
+        assert task.cancelled()

@@ -213,3 +213,51 @@ async def test_alerts_that_arrive_together_are_one_commit(rig: Rig) -> None:
         answers = [await one for one in asked]
         assert rig.store.sizes[before] == 50
         assert [answer.entry for answer in answers] == list(range(answers[0].entry, answers[0].entry + 50))
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        e.PauseSet(scope="a", reason=None, by="ana"),  # type: ignore[arg-type]
+        e.PauseSet(scope="a", reason="\udc80", by="ana"),
+        e.PauseSet(scope=object(), reason="r", by="ana"),  # type: ignore[arg-type]
+        e.PauseSet(scope="a", reason="r", by="ana", until="soon"),  # type: ignore[arg-type]
+    ],
+    ids=["null", "half a character", "no text at all", "another type"],
+)
+async def test_a_fact_that_could_not_be_read_back_is_refused_and_the_others_go_on(rig: Rig, fact: e.PauseSet) -> None:
+    store = MemoryStore()
+    async with open_journal(rig, store) as journal:
+        asked = [asyncio.ensure_future(_wish(journal, facts)) for facts in ([pause("b")], [fact], [pause("c")])]
+        await asyncio.wait(asked)
+        assert isinstance(asked[1].exception(), IllegalEntry)
+        assert set(journal.state.pauses) == {"b", "c"}
+    async with open_journal(rig, MemoryStore(store.disk)) as journal:
+        assert set(journal.state.pauses) == {"b", "c"}
+
+
+async def test_what_is_folded_is_what_the_next_start_will_read(rig: Rig) -> None:
+    store = MemoryStore()
+    async with open_journal(rig, store) as journal:
+        endless = e.PauseSet(scope="a", reason="r", by="ana", until=float("inf"))
+        (entry,) = await _wish(journal, [endless])
+        assert entry.fact == e.PauseSet(scope="a", reason="r", by="ana", until=None)  # JSON knows no infinity
+        state = journal.state
+    async with open_journal(rig, MemoryStore(store.disk)) as journal:
+        assert journal.state == state
+
+
+async def test_a_start_from_a_snapshot_is_the_start_from_the_whole_journal(rig: Rig) -> None:
+    async with rig.engine() as engine:
+        await rig.accept(engine, rig.alert())
+        await rig.clock.run(20)
+        await engine.parts.journal.save()
+        await rig.clock.run(5)
+    assert rig.store.disk.snapshots
+    states = []
+    for snapshots in (rig.store.disk.snapshots, {}):
+        rig.store.disk.snapshots = snapshots
+        async with open_journal(rig, MemoryStore(rig.store.disk)) as journal:
+            states.append(journal.state)
+    assert states[0] == states[1]
+    assert states[0].runs

@@ -200,9 +200,13 @@ async def test_an_outage_stops_action_and_ends_without_a_restart(fault: Fault, n
 async def test_a_lost_answer_of_a_store_that_cannot_be_read_is_settled_when_it_can(
     fault: Fault, new: Callable[[], Rig]
 ) -> None:
+    results: list[str] = []
     for append in range(1, APPENDS + 1):
         rig = new()
         await live(rig, DeafStore(Trouble(rig.clock, append, fault, OUTAGE)))
+        results += [fact.outcome.result for fact in await rig.facts() if isinstance(fact, e.StepOutcome)]
+    assert ("not_issued" in results) == (fault is Fault.COMMIT_THEN_FAIL)  # announced, and never done
+    assert "unknown" not in results
 
 
 # ── several hands on one journal ─────────────────────────────────────────────────────────────────────────────────────
