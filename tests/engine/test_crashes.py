@@ -87,6 +87,7 @@ class Play:
     prepare: Callable[[Rig], None]
     points: tuple[int, int]
     acts: tuple[Act, ...] = ()
+    never: tuple[str, ...] = ("nothing",)  # kinds of steps that this play must not come to
     parks: int = 0  # the points at which nobody can know whether a `once` step happened
     rig: Rig = field(init=False)
     reaper: Reaper = field(init=False)
@@ -206,7 +207,7 @@ def _expiry(rig: Rig) -> None:
 
 PLAYS: dict[str, Callable[[], Play]] = {
     "plain": lambda: Play(_safe, (13, 3), (deliver,)),
-    "resolved midway": lambda: Play(_midway, (17, 4), (deliver, resolve)),
+    "resolved midway": lambda: Play(_midway, (17, 4), (deliver, resolve), never=("once",)),
     "keyed, undone by hand": lambda: Play(_lasting, (13, 3), (deliver, take_back)),
     "a failed step and its rollback": lambda: Play(_rollback, (18, 7), (deliver,)),
     "no recovery and its rollback": lambda: Play(_unrecovered, (17, 5), (deliver,)),
@@ -315,6 +316,9 @@ def check(play: Play) -> None:
     intents = [fact for fact in facts if isinstance(fact, e.StepIntent) and not fact.dry]
     outcomes = Counter((f.run, f.step, f.attempt) for f in facts if isinstance(f, e.StepOutcome) and not f.reconciled)
     assert not done - Counter((fact.action, fact.key) for fact in intents)
+    undone = Counter(key for what, _, key in world.ledger if what == "undo")
+    assert not undone - Counter(f"{fact.run}/{fact.step}" for fact in facts if isinstance(fact, e.UndoIntent))
+    assert not world.count("do", *play.never)
     assert all(outcomes[fact.run, fact.step, fact.attempt] == 1 for fact in intents)
     assert not world.standing, "something temporary was left behind"
     assert not state.undos
