@@ -14,6 +14,7 @@ from remediator.core.planning import Planner, Unplannable, plan_run
 from remediator.core.plans import target_text
 from remediator.core.rules import Mode, OnFailure
 from remediator.core.state import Incident, Run, RunStatus, State
+from remediator.core.telling import clock_time
 from remediator.core.verification import NOT_RECOVERED, UNKNOWN
 
 
@@ -135,7 +136,7 @@ def _last_word(before: State, after: State, fact: e.IncidentClosed, routing: Rou
     if incident is None or fact.result in _QUIET:
         return []
     left = sorted((one for one in after.undos.values() if one.incident == fact.incident), key=lambda one: one.id)
-    undos = "".join(f"\nWill be taken back: {undo.action} at {undo.due_at:.0f}" for undo in left)
+    undos = "".join(f"\nWill be taken back: {undo.action} at {clock_time(undo.due_at)}" for undo in left)
     text = f"{fact.reason}{undos}"
     return _tell(routing.receivers(incident.severity), fact.result, text, incident, fact.incident, after, routing)
 

@@ -75,6 +75,12 @@ def test_a_kind_of_a_later_version_is_refused_rather_than_overlooked() -> None:
         e.decode(1, json.dumps(stored).encode())
 
 
+def test_the_digest_of_a_stored_plan_is_still_its_digest() -> None:
+    fact = e.decode(1, golden("run.planned")).fact
+    assert isinstance(fact, e.RunPlanned)
+    assert fact.plan.digest == fact.digest == "b6885fac7bb55e65"
+
+
 # What may exist only once in a journal.
 CLAIMS = {
     "step.intent": ("intent:inc-7f3kq2m8.1/0/2",),
