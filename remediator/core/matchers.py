@@ -135,7 +135,7 @@ def _test(operator: Operator, value: str) -> tuple[frozenset[str] | None, Callab
             return frozenset((value,)), value.__eq__
         case Operator.NOT_EQUAL:
             return None, value.__ne__
-        case Operator.MATCHES | Operator.DOES_NOT_MATCH:
+        case _:
             passes = _regex(value)
             if operator is Operator.DOES_NOT_MATCH:
                 return None, lambda text: not passes(text)

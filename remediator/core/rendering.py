@@ -118,7 +118,7 @@ def _value(reference: Reference, scope: Scope) -> str:
             return value
         case Sink.PROMQL:
             return escape(value)
-        case Sink.PROMQL_REGEX:
+        case _:
             return regex_quote(value)
 
 

@@ -212,6 +212,16 @@ def test_pauses_stand_side_by_side_until_cleared(build: Build) -> None:
     assert state.pause_for("other") is None
 
 
+def test_whoever_was_held_back_by_a_pause_looks_again_when_it_is_cleared(build: Build) -> None:
+    held = e.RunDecided(**NAMES, answer="defer", verdicts=(), until=build.zero + 600.0)
+    state = build.fold(State(), e.PauseSet(scope="all", reason="x", by="ana"), *build.open(), held)
+    other = build.plan(rule="other")
+    state = build.fold(state, *build.open(other, number=2))
+    cleared = build.fold(state, e.PauseCleared(scope="all", by="ana"))
+    assert cleared.runs[RUN].not_before is None
+    assert cleared.runs["inc-2.1"] == state.runs["inc-2.1"]
+
+
 def test_a_message_stays_until_it_was_delivered_or_given_up(build: Build) -> None:
     intent = e.MessageIntent(message="m", receiver="r", incident=INCIDENT, subject="s", text="t")
     state = build.fold(State(), intent)

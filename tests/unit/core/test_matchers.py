@@ -93,6 +93,12 @@ def test_what_is_no_matcher_is_refused_with_the_column_and_what_was_expected(
     assert refused.value.column == column
 
 
+@pytest.mark.parametrize("text", ['a="x\\"', 'a="x"y"', 'a=x"y'])
+def test_a_quote_in_the_wrong_place_is_refused(text: str) -> None:
+    with pytest.raises(MatcherSyntaxError, match=r"quote|one matcher|expected"):
+        parse_matcher(text)
+
+
 def test_one_matcher_is_not_two_and_not_none() -> None:
     for text, count in (("a=b,c=d", 2), ("", 0), ("{}", 0)):
         with pytest.raises(MatcherSyntaxError, match=f"expected one matcher, found {count}"):
