@@ -33,7 +33,7 @@ from remediator.core.params import Json, Param, ParamType
 from remediator.core.planning import Fitting
 from remediator.core.rendering import parse_template
 from remediator.core.rules import Check, Condition, Guards, Limit, Mode, OnFailure, Playbook, Rule, Ruleset, Rung, Step
-from remediator.core.state import Run, State
+from remediator.core.state import Run
 from remediator.engine.effects import DryEffects, LiveEffects
 from remediator.engine.journal import Journal
 from remediator.engine.parts import Config, Parts
@@ -271,17 +271,12 @@ def alert(
     domain: str = "example.com", *, at: float = START - 60, resolved_at: float | None = None
 ) -> dict[str, object]:
     """A firing (or resolved) alert for a domain."""
-
-    def text(moment: float) -> str:
-        return datetime.fromtimestamp(moment, tz=UTC).isoformat().replace("+00:00", "Z")
-
     return {
         "status": "firing" if resolved_at is None else "resolved",
         "labels": {"alertname": "KumoBounceRateHigh", "severity": "critical", "domain": domain},
         "annotations": {"summary": "bounces"},
-        "startsAt": text(at),
-        "endsAt": "0001-01-01T00:00:00Z" if resolved_at is None else text(resolved_at),
-        "fingerprint": "f" * 16,
+        "startsAt": datetime.fromtimestamp(at, tz=UTC).isoformat(),
+        "endsAt": datetime.fromtimestamp(resolved_at, tz=UTC).isoformat() if resolved_at else "0001-01-01T00:00:00Z",
     }
 
 
@@ -356,9 +351,7 @@ class Rig:
 
     async def accept(self, engine: Engine, *alerts: Mapping[str, object]) -> None:
         """Delivers one notification and lets the engine settle."""
-        waiting = asyncio.ensure_future(engine.intake.accept(body(*alerts), "test"))
-        await self.clock.settle()
-        await waiting
+        await self.ask(engine.intake.accept(body(*alerts), "test"))
 
     async def ask(self, request: Awaitable[T]) -> T:
         """What a request comes to, while the engine works and time stands still."""
@@ -398,8 +391,7 @@ class Rig:
 
     def idle(self, engine: Engine) -> bool:
         """Whether no run is under way and nothing waits."""
-        state: State = engine.parts.journal.state
-        return not state.runs and not state.pending
+        return not (engine.parts.journal.state.runs or engine.parts.journal.state.pending)
 
 
 @pytest.fixture

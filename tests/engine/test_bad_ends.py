@@ -233,6 +233,26 @@ async def test_a_run_is_not_begun_on_what_was_true_a_moment_ago(rig: Rig) -> Non
     assert not rig.world.ledger
 
 
+async def test_an_attempt_that_was_wanted_before_the_stop_is_not_announced_after_it(rig: Rig) -> None:
+    rig.store = store = GatedStore()
+    rig.playbooks = (rig.playbook(rig.step("safe", attempts=5, delay=10.0)),)
+    rig.world.outcomes["safe"] = [failed_for_now("503")]
+    async with rig.engine() as engine:
+        await rig.accept(engine, rig.alert())
+        await rig.clock.run(1)
+        store.gate.clear()
+        busy = asyncio.ensure_future(_commit(engine, e.PauseSet(scope="rule:other", reason="r", by="ana")))
+        await rig.clock.run(20)  # the second attempt waits for the lane
+        stopping = asyncio.ensure_future(engine.stop(30.0))
+        await rig.clock.settle()
+        store.gate.set()
+        await busy
+        await stopping
+    kinds = await rig.kinds()
+    assert kinds.count("step.intent") == 1
+    assert kinds[-1] == "service.stopped"
+
+
 async def test_a_cancellation_is_never_lost_in_a_rest(rig: Rig) -> None:
     parts = rig.parts()
 
