@@ -40,10 +40,7 @@ def journal_key(path: Path, *, journal_exists: bool) -> bytes:
     It lives outside the state directory with mode 0400: who can change the journal must not be able to sign it (G18).
     """
     if path.exists():
-        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
-        if len(key) < KEY_BYTES:
-            raise StoreRefused(f"{path} holds no key of {KEY_BYTES} bytes in hex; restore it from where you keep it")
-        return key
+        return _read_key(path)
     if journal_exists:
         raise StoreRefused(
             f"there is a journal but its key {path} is missing; restore the key, or move the journal away"
@@ -53,4 +50,18 @@ def journal_key(path: Path, *, journal_exists: bool) -> bytes:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
     with os.fdopen(handle, "w", encoding="ascii") as file:
         file.write(key.hex() + "\n")
+    return key
+
+
+def _read_key(path: Path) -> bytes:
+    try:
+        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except OSError as fault:
+        raise StoreRefused(
+            f"the journal's key {path} cannot be read: {fault.strerror}; let this user read it"
+        ) from None
+    except ValueError:
+        key = b""
+    if len(key) < KEY_BYTES:
+        raise StoreRefused(f"{path} holds no key of {KEY_BYTES} bytes in hex; restore it from where you keep it")
     return key

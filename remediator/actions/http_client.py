@@ -33,14 +33,16 @@ USER_AGENT = "remediator"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """Basic authentication; the password is read from its file at each use."""
+    """Basic authentication, or a bearer token where there is no user; the secret is read from its file at each use."""
 
     username: str
     password_file: Path | None
 
     def header(self) -> str:
-        """The value of `Authorization`; OSError if the file cannot be read."""
+        """The value of `Authorization`, empty where there is nothing to show; OSError if the file cannot be read."""
         password = self.password_file.read_text(encoding="utf-8").strip() if self.password_file else ""
+        if not self.username:
+            return f"Bearer {password}" if password else ""
         return "Basic " + base64.b64encode(f"{self.username}:{password}".encode()).decode("ascii")
 
 
@@ -137,10 +139,11 @@ class HttpClient:
         wire = _Wire()
         headers = {"accept-encoding": "identity", "user-agent": USER_AGENT, **request.headers}
         try:
-            if request.credentials is not None and request.credentials.username:
-                headers["authorization"] = request.credentials.header()
+            authorization = request.credentials.header() if request.credentials is not None else ""
         except (OSError, UnicodeError) as fault:
             return NotSent(sentence=f"the password file cannot be read ({_why(fault)})")
+        if authorization:
+            headers["authorization"] = authorization
         try:
             async with asyncio.timeout_at(until):
                 return await self._exchange(request, headers, wire)

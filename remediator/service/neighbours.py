@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from remediator.actions.targets import (
     AlertmanagerTarget,
@@ -19,6 +19,9 @@ from remediator.actions.targets import (
 )
 from remediator.config import Settings, read_secret
 from remediator.config.settings import BasicAuth, NodeSettings, RedisSettings
+from remediator.errors import InvalidConfiguration, Position, Problem
+
+PLAIN = "write for example redis://127.0.0.1:6379"
 
 
 def targets_of(settings: Settings, storage: Path) -> Targets:
@@ -51,7 +54,23 @@ def _node(name: str, node: NodeSettings) -> Node:
 
 def _redis(name: str, redis: RedisSettings) -> RedisServer:
     parts = urlsplit(redis.url or (read_secret(redis.url_file) if redis.url_file is not None else ""))
+    wrong = _unfit_redis(parts)
+    if wrong:
+        position = Position(str(redis.url_file or "remediator.yml"), 1, 1)
+        problem = Problem(position=position, name="bad-url", sentence=f"the URL of Redis '{name}' {wrong}", fix=PLAIN)
+        raise InvalidConfiguration([problem])
     return RedisServer(name=name, host=parts.hostname or "127.0.0.1", port=parts.port or 6379)
+
+
+def _unfit_redis(parts: SplitResult) -> str:
+    """What the action `redis.config_set` cannot do: to go on without it would be to connect in another way than asked."""
+    try:
+        port = parts.port
+    except ValueError:
+        return "has a port that is no number from 1 to 65535"
+    if parts.scheme != "redis" or not parts.hostname or port == 0:
+        return "asks for TLS, which is not supported" if parts.scheme == "rediss" else "is not a Redis URL"
+    return "has a password in it, which is not supported" if parts.password or parts.username else ""
 
 
 def _alertmanager(settings: Settings) -> AlertmanagerTarget | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from remediator.actions.http_client import Credentials, HttpClient
 from remediator.config import Settings, read_secret
@@ -26,9 +26,9 @@ class Several:
         return failures[0] if failures else ok(f"told {len(self._parts)} of {len(self._parts)}")
 
 
-def build_receivers(settings: Settings, clock: Clock) -> Mapping[str, Receiver]:
-    """The receivers by name."""
-    http = HttpClient(rest=clock.sleep)
+def build_receivers(settings: Settings, clock: Clock, redact: Callable[[str], str]) -> Mapping[str, Receiver]:
+    """The receivers by name. `redact` takes configured secrets out of what their answers are quoted as."""
+    http = HttpClient(rest=clock.sleep, redact=redact)
     return {one.name: _receiver(one, http) for one in settings.receivers}
 
 

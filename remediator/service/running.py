@@ -15,12 +15,13 @@ from typing import Any
 import uvicorn
 
 from remediator import __version__
-from remediator.errors import RemediatorError
+from remediator.errors import RemediatorError, StoreError
+from remediator.service.access import CannotStart, address_of
 from remediator.service.breakglass import BreakGlass
-from remediator.service.wiring import Built, Overrides, build
+from remediator.service.reloading import Overrides
+from remediator.service.wiring import Built, build
 
-# How long running steps get after SIGTERM, and how long slow clients get after that (s; G22: exit within T + 5).
-GRACE = 30.0
+# How long slow clients get after the running steps have ended (s).
 CLIENTS = 3
 HEAD_LINE_EVERY = 300.0
 
@@ -66,12 +67,7 @@ async def _serve(options: ServeOptions) -> int:
         log_format=options.log_format,
     )
     built = build(options.config_file, overrides)
-    host, _, port = built.listen.rpartition(":")
-    try:
-        listener = _listen(host.strip("[]"), int(port))
-    except OSError as fault:
-        sys.stderr.write(f"remediator cannot start:\ncannot listen on {built.listen}: {fault.strerror}\n")
-        return 1
+    listener = _listen(built.listen)
     try:
         await built.journal.open()
         built.observer.begin(built.journal.state)
@@ -82,16 +78,19 @@ async def _serve(options: ServeOptions) -> int:
         await built.journal.close()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(listen: str) -> socket.socket:
+    """A socket bound to that address; CannotStart if it cannot be."""
+    host, port = address_of(listen)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio sets TCP_NODELAY; without, each answer waits 40 ms for the sender's acknowledgement.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except OSError:
+    except OSError as fault:
         listener.close()
-        raise
+        hint = "; another process listens there, or name another web.listen_address"
+        raise CannotStart(f"cannot listen on {listen}: {fault.strerror or fault}{hint}") from None
     listener.set_inheritable(False)
     return listener
 
@@ -105,24 +104,30 @@ async def _work(built: Built, listener: socket.socket) -> int:
     server = _Server(_server_config(built))
     lane = asyncio.ensure_future(built.journal.run())
     web = asyncio.ensure_future(server.serve(sockets=[listener]))
-    tasks: list[asyncio.Future[Any]] = [
-        asyncio.ensure_future(built.engine.run(__version__)),
+    watching = [
         asyncio.ensure_future(BreakGlass(built.storage / "PAUSED", built.engine.parts).watch()),
         asyncio.ensure_future(_reload_on_signal(built, reload)),
         asyncio.ensure_future(_head_lines(built)),
-        web,
-        lane,
     ]
+    tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(built.engine.run(__version__)), *watching, web, lane]
     stopping = asyncio.ensure_future(stop.wait())
     clean = False
     try:
-        await built.started(f"http://{built.listen}")
+        await built.started(f"http://{_told(listener, built.listen)}")
         await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         clean = stopping.done()
+        for task in watching:  # nothing of theirs may follow the last entry
+            task.cancel()
         await _stop(built, server, web)
     finally:
         await _end(stopping, *tasks)
     return _report(tasks) if not clean else 0
+
+
+def _told(listener: socket.socket, listen: str) -> str:
+    """The address as it is: port 0 is whatever the system gave."""
+    host, port = listen.rpartition(":")[0], listener.getsockname()[1]
+    return f"{host or 'localhost'}:{port}"
 
 
 def _server_config(built: Built) -> uvicorn.Config:
@@ -142,7 +147,7 @@ def _server_config(built: Built) -> uvicorn.Config:
 
 
 async def _stop(built: Built, server: uvicorn.Server, web: asyncio.Future[Any]) -> None:
-    await built.engine.stop(GRACE)
+    await built.engine.stop(built.settings.limits.grace)
     built.app.stop()
     server.should_exit = True
     with contextlib.suppress(TimeoutError):
@@ -168,7 +173,11 @@ async def _reload_on_signal(built: Built, asked: asyncio.Event) -> None:
     while True:
         await asked.wait()
         asked.clear()
-        await built.reload("SIGHUP")
+        try:
+            await built.reload("SIGHUP")
+        except StoreError as fault:
+            sentence = f"not reloaded, the rules in force did not change: the journal cannot be written: {fault}"
+            built.observer.log.line("error", built.engine.parts.clock.now(), sentence, kind="config.refused")
 
 
 async def _head_lines(built: Built) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
 
 from remediator import __version__
 from remediator.core.entries import Entry, NotificationReceived, decode
@@ -22,6 +23,7 @@ from remediator.core.views import (
     status_of,
     undos_of,
 )
+from remediator.engine.desk import Desk
 from remediator.engine.explaining import Explainer
 from remediator.engine.supervisor import Engine
 from remediator.errors import RefusedRequest
@@ -31,10 +33,16 @@ from remediator.ports import Accepted, IncidentFilter, IncidentRow, Store
 Reload = Callable[[str], Awaitable[ReloadView]]
 
 
+class Access(Protocol):
+    """What watches the files of the credentials; `trouble` is what is wrong with them now, empty if nothing is."""
+
+    trouble: str
+
+
 class ServiceSurface:
     """The surface of one service."""
 
-    def __init__(self, engine: Engine, store: Store, observer: Observer, reload: Reload) -> None:
+    def __init__(self, engine: Engine, store: Store, observer: Observer, *, reload: Reload, access: Access) -> None:
         self._engine = engine
         self._store = store
         self._observer = observer
@@ -42,7 +50,7 @@ class ServiceSurface:
         self._explainer = Explainer(engine.parts)
         self._moved = asyncio.Event()
         self._last_notification: float | None = None
-        self.problems: tuple[str, ...] = ()
+        self._access = access
         engine.parts.journal.listen(self._on_commit)
 
     def _on_commit(self, entries: Sequence[Entry], _before: State, _after: State) -> None:
@@ -64,7 +72,9 @@ class ServiceSurface:
         reasons = []
         if parts.stopping:
             reasons.append("the service is stopping")
-        if parts.journal.last_error:
+        if parts.journal.broken:
+            reasons.append(f"the journal is not what it was, and a person has to look: {parts.journal.broken}")
+        elif parts.journal.last_error:
             reasons.append(f"the journal cannot be written: {parts.journal.last_error}")
         if not parts.config.ruleset.rules and not parts.config.ruleset.playbooks:
             reasons.append("no rules are loaded")
@@ -80,7 +90,8 @@ class ServiceSurface:
             "head": str(parts.journal.head),
             "last_notification_at": self._last_notification,
         }
-        return status_of(parts.journal.state, parts.clock.now(), told, (*self.ready(), *self.problems))
+        trouble = (self._access.trouble,) if self._access.trouble else ()
+        return status_of(parts.journal.state, parts.clock.now(), told, (*self.ready(), *trouble))
 
     def rules(self) -> Sequence[RuleView]:
         """The rules in force."""
@@ -164,38 +175,49 @@ class ServiceSurface:
     # ── steering ─────────────────────────────────────────────────────────────────────────────────────────────────────
     async def approve(self, name: str, *, digest: str, by: str, reason: str) -> None:
         """Says yes to exactly that plan."""
-        await self._engine.desk.approve(await self._named(name), digest=digest, by=by, reason=reason)
+        whole = await self._named(name)
+        await self._desk().approve(whole, digest=digest, by=by, reason=reason)
 
     async def reject(self, name: str, *, by: str, reason: str) -> None:
         """Says no."""
-        await self._engine.desk.reject(await self._named(name), by=by, reason=reason)
+        whole = await self._named(name)
+        await self._desk().reject(whole, by=by, reason=reason)
 
     async def pause(self, *, scope: str, reason: str, by: str, seconds: float | None) -> None:
         """Stops new effects."""
-        await self._engine.desk.pause(scope=scope, reason=reason, by=by, seconds=seconds)
+        await self._desk().pause(scope=scope, reason=reason, by=by, seconds=seconds)
 
     async def resume(self, *, scope: str, by: str) -> None:
         """Ends a pause."""
-        await self._engine.desk.resume(scope=scope, by=by)
+        await self._desk().resume(scope=scope, by=by)
 
     async def undo(self, name: str, *, by: str, step: int | None) -> Sequence[UndoneView]:
         """Takes back what an incident or run left behind."""
-        done = await self._engine.desk.undo(await self._named(name), by=by, step=step)
+        whole = await self._named(name)
+        done = await self._desk().undo(whole, by=by, step=step)
         return [
             UndoneView(undo=one.undo, result=one.outcome.result.value, sentence=one.outcome.sentence) for one in done
         ]
 
     async def decide(self, name: str, *, decision: str, by: str, reason: str) -> None:
         """Ends the doubt about a parked run."""
-        await self._engine.desk.decide(await self._named(name), decision=decision, by=by, reason=reason)
+        whole = await self._named(name)
+        await self._desk().decide(whole, decision=decision, by=by, reason=reason)
 
     async def run(self, playbook: str, *, params: Mapping[str, str], by: str, reason: str) -> str:
         """Runs a playbook by hand; gives the incident's id."""
-        return await self._engine.desk.run(playbook, params=params, by=by, reason=reason)
+        return await self._desk().run(playbook, params=params, by=by, reason=reason)
 
     async def reload(self, *, by: str) -> ReloadView:
         """Loads the rules again: all or nothing."""
+        self._desk()
         return await self._reload(by)
+
+    def _desk(self) -> Desk:
+        """The desk, as long as it is open: nothing may follow the last entry of a service that stops."""
+        if self._engine.parts.stopping:
+            raise RefusedRequest(503, "the service is stopping; try again when it is back")
+        return self._engine.desk
 
     async def _named(self, name: str) -> str:
         """A run's id as it is; anything else as the whole id of an incident."""

@@ -10,49 +10,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from remediator import __version__
-from remediator.config import Loaded, Settings, load_rules, load_settings, read_secret, rule_paths
-from remediator.core.consequences import Routing
-from remediator.core.entries import AnyFact, ConfigLoaded, ConfigRefused
+from remediator.config import Settings, load_settings
+from remediator.core.outcomes import Look, Observation
 from remediator.core.planning import Fitting
-from remediator.core.rules import Mode, Ruleset
-from remediator.core.state import Moment, State
 from remediator.core.views import ExplanationView, ReloadView
 from remediator.engine.effects import DryEffects, LiveEffects
 from remediator.engine.explaining import Explainer
 from remediator.engine.journal import Journal
 from remediator.engine.parts import Config, Parts
 from remediator.engine.supervisor import Engine
-from remediator.errors import InvalidConfiguration, RemediatorError
 from remediator.guards.all_guards import all_guards
 from remediator.observe import Observer, Redactor
 from remediator.plugins import Tools, build_catalogue
 from remediator.ports import Catalogue, Clock, Store
 from remediator.probes.oracle import PrometheusOracle
+from remediator.service.access import CannotStart, address_of, build_auth, secrets_of
 from remediator.service.neighbours import targets_of
 from remediator.service.receiving import build_receivers
+from remediator.service.reloading import Overrides, RuleLoader, loaded_fact, names_of, read_settings
 from remediator.service.surface import ServiceSurface
 from remediator.stores.memory import MemoryStore
 from remediator.stores.sqlite import SqliteStore
 from remediator.system import SystemClock, journal_key, new_boot
 from remediator.web.app import WebApp, create_app
-from remediator.web.auth import Auth, Credentials, Person, Rereading, Scope, refuse_open_listener
 from remediator.web.options import WebOptions
-
-
-class CannotStart(RemediatorError):
-    """The service would not be safe to start like this; the message says what to write."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overrides:
-    """What the command line says beside the settings file; None leaves it to the file."""
-
-    listen: str | None = None
-    storage: Path | None = None
-    mode: str | None = None
-    external_url: str | None = None
-    log_level: str = "info"
-    log_format: str = "auto"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,114 +71,31 @@ class Built:
         return await self.loader.reload(self.engine.parts, self.observer, by)
 
 
-@dataclass(slots=True, kw_only=True)
-class RuleLoader:
-    """Loads the rules of a settings file, at start and again at every reload."""
-
-    config_file: Path | None
-    catalogue: Catalogue
-    mode: Mode
-    warnings: tuple[object, ...] = ()
-
-    def load(self, settings: Settings) -> Ruleset:
-        """The rules of these settings; InvalidConfiguration with every fault."""
-        loaded: Loaded = load_rules(
-            rule_paths(settings),
-            self.catalogue,
-            server_mode=self.mode,
-            time_intervals=settings.time_intervals,
-            max_wait=settings.limits.max_wait,
-        )
-        self.warnings = loaded.warnings
-        return loaded.ruleset
-
-    async def reload(self, parts: Parts, observer: Observer, by: str) -> ReloadView:
-        """All or nothing."""
-        try:
-            settings = read_settings(self.config_file)
-            fresh = replace(parts.config, ruleset=self.load(settings), routing=routing_of(settings, parts.config))
-        except RemediatorError as fault:
-            problems = _problems(fault)
-            observer.reloaded(ok=False)
-            await parts.journal.commit(lambda _state, _moment: [ConfigRefused(problems=problems)])
-            return self._view(parts.config, problems)
-        fact = loaded_fact(fresh, by=by)
-
-        def swap(_state: State, _moment: Moment) -> Sequence[AnyFact]:
-            parts.config = fresh
-            return [fact]
-
-        await parts.journal.commit(swap)
-        observer.set_rules(*_names(fresh.ruleset))
-        observer.reloaded(ok=True)
-        return self._view(fresh, ())
-
-    def _view(self, config: Config, problems: tuple[str, ...]) -> ReloadView:
-        ruleset = config.ruleset
-        return ReloadView(ok=not problems, rules=len(ruleset.rules), digest=ruleset.digest, problems=problems)
-
-
-def _problems(fault: RemediatorError) -> tuple[str, ...]:
-    if isinstance(fault, InvalidConfiguration):
-        return tuple(str(problem) for problem in fault.problems)
-    return (str(fault),)
-
-
-def _names(ruleset: Ruleset) -> tuple[list[str], list[str]]:
-    actions = {step.action for playbook in ruleset.playbooks.values() for step in playbook.steps}
-    return [rule.name for rule in ruleset.rules], sorted(actions)
-
-
-def loaded_fact(config: Config, *, by: str) -> ConfigLoaded:
-    """What is in force, as an entry."""
-    ruleset = config.ruleset
-    windows = [86_400.0]
-    for rule in ruleset.rules:
-        guards = rule.guards
-        windows += [guards.cooldown, guards.rate_limit.window, guards.blast_radius.window]
-    return ConfigLoaded(
-        digest=ruleset.digest,
-        rules=tuple(rule.name for rule in ruleset.rules),
-        mode=config.mode.word,
-        longest_window=max(windows),
-        by=by,
-    )
-
-
-def read_settings(config_file: Path | None) -> Settings:
-    """The settings of the file, or the defaults where there is none."""
-    return load_settings(config_file) if config_file is not None else Settings()
-
-
-def routing_of(settings: Settings, config: Config | None = None) -> Routing:
-    """Who is told of what."""
-    base = config.routing.base_url if config is not None else settings.web.external_url
-    return Routing(by_severity=settings.notify, escalate=settings.escalate, base_url=base)
-
-
 def build(config_file: Path | None, overrides: Overrides) -> Built:
     """A service that is ready to run; RemediatorError says why it cannot be."""
     settings = read_settings(config_file)
-    mode = min(settings.mode, Mode.parse(overrides.mode)) if overrides.mode else settings.mode
     storage = (overrides.storage or settings.storage.path).resolve()
     listen = overrides.listen or settings.web.listen_address
+    address_of(listen)
     clock = SystemClock()
     redactor = Redactor(secrets_of(settings))
 
-    auth = build_auth(settings, listen, clock)
+    auth, rereading = build_auth(settings, listen, clock)
+    plugs = _plugs(settings, storage, clock, redactor)
+    loader = RuleLoader(config_file=config_file, settings=settings, overrides=overrides, catalogue=plugs.catalogue)
+    config = loader.load(settings)
     journal = _journal(storage, clock)
     observer = Observer(
         redactor, level=overrides.log_level, form=overrides.log_format, now=clock.now, head=lambda: journal.head
     )
-    parts, loader = _parts(settings, config_file, mode, storage, journal, clock, redactor)
-    if overrides.external_url:
-        routing = replace(parts.config.routing, base_url=overrides.external_url)
-        parts.config = replace(parts.config, routing=routing)
+    parts = _parts(plugs, settings, config, journal, clock)
     engine = Engine(parts)
     journal.listen(observer.on_commit)
-    observer.set_rules(*_names(parts.config.ruleset))
-    surface = ServiceSurface(engine, journal.store, observer, lambda by: loader.reload(parts, observer, by))
-    app = create_app(surface, auth, _web_options(settings, clock, observer))
+    observer.set_rules(*names_of(config.ruleset))
+    surface = ServiceSurface(
+        engine, journal.store, observer, reload=lambda by: loader.reload(parts, observer, by), access=rereading
+    )
+    app = create_app(surface, auth, _web_options(settings, overrides, clock, observer))
     return Built(
         settings=settings,
         storage=storage,
@@ -212,47 +110,46 @@ def build(config_file: Path | None, overrides: Overrides) -> Built:
 
 
 def _journal(storage: Path, clock: Clock) -> Journal:
-    storage.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = storage / "journal.db"
-    key = journal_key(storage.with_name(storage.name + ".key"), journal_exists=path.exists())
+    try:
+        storage.mkdir(parents=True, exist_ok=True, mode=0o700)
+        key = journal_key(storage.with_name(storage.name + ".key"), journal_exists=path.exists())
+    except OSError as fault:
+        raise CannotStart(
+            f"{fault.filename or storage}: {fault.strerror}; storage.path must be a directory that this user may write"
+        ) from None
     return Journal(SqliteStore(path), clock, key=key, replica=platform.node() or "replica", boot=new_boot())
 
 
-def _parts(
-    settings: Settings,
-    config_file: Path | None,
-    mode: Mode,
-    storage: Path,
-    journal: Journal,
-    clock: Clock,
-    redactor: Redactor,
-) -> tuple[Parts, RuleLoader]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plugs:
+    catalogue: Catalogue
+    tools: Tools
+
+
+def _plugs(settings: Settings, storage: Path, clock: Clock, redactor: Redactor) -> _Plugs:
     targets = targets_of(settings, storage)
-    receivers = build_receivers(settings, clock)
-    catalogue = build_catalogue(targets, clock, redactor.text, receivers)
-    tools = Tools.of(targets, clock, redactor.text, receivers)
-    loader = RuleLoader(config_file=config_file, catalogue=catalogue, mode=mode)
-    live = LiveEffects(catalogue.actions, clock)
-    parts = Parts(
+    receivers = build_receivers(settings, clock, redactor.text)
+    return _Plugs(
+        catalogue=build_catalogue(targets, clock, redactor.text, receivers),
+        tools=Tools.of(targets, clock, redactor.text, receivers),
+    )
+
+
+def _parts(plugs: _Plugs, settings: Settings, config: Config, journal: Journal, clock: Clock) -> Parts:
+    live = LiveEffects(plugs.catalogue.actions, clock)
+    return Parts(
         journal=journal,
         clock=clock,
-        config=Config(
-            ruleset=loader.load(settings),
-            mode=mode,
-            routing=routing_of(settings),
-            max_runs=settings.limits.max_runs,
-            queue=settings.limits.queue,
-            lapse_after=settings.limits.lapse_after,
-        ),
+        config=config,
         guards=all_guards(),
-        fittings=fittings_of(catalogue),
+        fittings=fittings_of(plugs.catalogue),
         effects={False: live, True: DryEffects(live)},
-        probes=catalogue.probes,
-        oracle=PrometheusOracle(tools.prometheus) if settings.prometheus is not None else None,
-        alerts=tools.alertmanager if settings.alertmanager is not None else None,
-        receivers=receivers,
+        probes=plugs.catalogue.probes,
+        oracle=PrometheusOracle(plugs.tools.prometheus) if settings.prometheus is not None else None,
+        alerts=plugs.tools.alertmanager if settings.alertmanager is not None else None,
+        receivers=plugs.tools.receivers,
     )
-    return parts, loader
 
 
 def fittings_of(catalogue: Catalogue) -> Mapping[str, Fitting]:
@@ -268,66 +165,40 @@ def fittings_of(catalogue: Catalogue) -> Mapping[str, Fitting]:
 
 
 # ── web ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
-def _web_options(settings: Settings, clock: Clock, observer: Observer) -> WebOptions:
+def _web_options(settings: Settings, overrides: Overrides, clock: Clock, observer: Observer) -> WebOptions:
     return WebOptions(
         now=clock.now,
         body_limit=settings.limits.body,
         body_deadline=settings.limits.body_deadline,
-        external_url=settings.web.external_url,
+        external_url=overrides.url_of(settings),
         hosts=frozenset(settings.web.hosts),
         answered=observer.answered,
     )
 
 
-def build_auth(settings: Settings, listen: str, clock: Clock) -> Auth:
-    """Who may ask for what; CannotStart for a listener that others can reach and nobody guards."""
-    auth = Auth(Rereading(lambda: credentials_of(settings), clock.now), listen_address=listen)
-    refusals = [*credentials_of(settings).faults(), refuse_open_listener(listen, auth)]
-    if any(refusals):
-        raise CannotStart("\n".join(sentence for sentence in refusals if sentence))
-    return auth
-
-
-def credentials_of(settings: Settings) -> Credentials:
-    """The secrets as they are in their files now."""
-    web = settings.web
-    users = ((web.basic_auth.username, read_secret(web.basic_auth.password_file)),) if web.basic_auth else ()
-    return Credentials(
-        webhook_tokens=tuple(read_secret(path) for path in web.bearer_token_files),
-        webhook_users=users,
-        people=tuple(
-            Person(name=one.name, token=read_secret(one.token_file), scope=Scope[one.scope.upper()])
-            for one in web.people
-        ),
-    )
-
-
-def secrets_of(settings: Settings) -> tuple[str, ...]:
-    """Every configured secret, to be masked wherever text leaves."""
-    found = credentials_of(settings)
-    secrets = [*found.webhook_tokens, *(password for _, password in found.webhook_users)]
-    secrets += [person.token for person in found.people]
-    auths = [one.basic_auth for one in (settings.prometheus, settings.alertmanager) if one is not None]
-    if settings.targets.kumomta is not None:
-        auths += [node.basic_auth for node in settings.targets.kumomta.nodes.values()]
-    secrets += [read_secret(auth.password_file) for auth in auths if auth is not None]
-    for receiver in settings.receivers:
-        for hook in receiver.webhooks:
-            secrets += [read_secret(path) for path in (hook.url_file, hook.credentials_file) if path is not None]
-    return tuple(secrets)
-
-
 # ── explain without a service ────────────────────────────────────────────────────────────────────────────────────────
+class _Unasked:
+    """An oracle that takes every condition as given: `explain --offline` shows what the rules say, not what is so."""
+
+    async def holds(self, expr: str, *, hold: float, now: float) -> Observation:
+        """Yes, without asking."""
+        del expr, hold
+        return Observation(look=Look.GOOD, sentence="not asked, taken as yes", at=now)
+
+
 def explain_offline(config_file: Path, labels: Mapping[str, str]) -> Sequence[ExplanationView]:
     """What the rules of this settings file would say to an alert, with an empty history; asks nobody anything."""
     return asyncio.run(_explain(config_file, labels))
 
 
 async def _explain(config_file: Path, labels: Mapping[str, str]) -> Sequence[ExplanationView]:
-    settings = replace(load_settings(config_file), alertmanager=None)
+    settings = replace(load_settings(config_file), prometheus=None, alertmanager=None)
     clock: Clock = SystemClock()
     store: Store = MemoryStore()
     journal = Journal(store, clock, key=bytes(32), replica="offline", boot=new_boot())
     await journal.open()
-    parts, _loader = _parts(settings, config_file, settings.mode, Path("/nonexistent"), journal, clock, Redactor(()))
+    plugs = _plugs(settings, Path("/nonexistent"), clock, Redactor(()))
+    loader = RuleLoader(config_file=config_file, settings=settings, overrides=Overrides(), catalogue=plugs.catalogue)
+    parts = _parts(plugs, settings, loader.load(settings), journal, clock)
+    parts.oracle = _Unasked()
     return await Explainer(parts).explain(labels)

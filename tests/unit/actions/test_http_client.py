@@ -224,3 +224,19 @@ async def test_a_secret_that_a_target_echoes_is_not_quoted() -> None:
         outcome = judge(await client.send(Request(method="POST", url=URL), until=deadline(5.0)), "POST")
     assert "[redacted]" in outcome.sentence
     assert "hunter2" not in outcome.sentence
+
+
+@pytest.mark.parametrize(
+    ("username", "password", "header"),
+    [("", "t0ken", "Bearer t0ken"), ("ops", "t0ken", "Basic b3BzOnQwa2Vu"), ("", None, None), ("", "", None)],
+)
+async def test_a_secret_without_a_user_is_a_bearer_token_and_nothing_is_no_header(
+    tmp_path: Path, username: str, password: str | None, header: str | None
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(f"{password}\n" if password else "", encoding="utf-8")
+    credentials = Credentials(username=username, password_file=secret if password is not None else None)
+    with respx.mock:
+        route = respx.post(URL).respond(200)
+        await HttpClient().send(Request(method="POST", url=URL, credentials=credentials), until=deadline(5.0))
+    assert route.calls[0].request.headers.get("authorization") == header
