@@ -2,6 +2,8 @@
 
 `Seen` is what it remembers, small and hashable, so that an explorer can walk machine and observer together; `watch` is
 what one more entry does to it, or an AssertionError that names the broken promise.
+
+PYTEST_DONT_REWRITE: each promise is asked a hundred thousand times, and says itself what was broken.
 """
 
 from __future__ import annotations

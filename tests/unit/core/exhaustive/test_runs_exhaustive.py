@@ -1,4 +1,7 @@
-"""Every state that small plans can reach. The numbers are asserted, so that a walk that silently became smaller fails."""
+"""Every state that small plans can reach. The numbers are asserted, so that a walk that silently became smaller fails.
+
+PYTEST_DONT_REWRITE: the asserts of a walk run a hundred thousand times.
+"""
 
 from __future__ import annotations
 
@@ -109,16 +112,18 @@ class Walk:
         state, seen = node.state, node.seen
         run = state.runs.get(RUN)
         live = seen.started and not self._dry
-        assert (run is None) == bool(seen.ended)
-        assert dict(state.locks) == (dict.fromkeys(self._plan.locks, RUN) if live and not seen.ended else {})
-        assert len(state.grants.get(self._plan.rule, ())) == (1 if live else 0)
-        assert {undo.step for undo in state.undos.values()} == {step for step, _ in seen.owed}
-        for undo in state.undos.values():
-            assert undo.at < float("inf")
+        locks = dict.fromkeys(self._plan.locks, RUN) if live and not seen.ended else {}
+        assert (run is None) == bool(seen.ended), "a run is under way until its last word"
+        assert dict(state.locks) == locks, "locks are held from the start to the last word (G6)"
+        assert len(state.grants.get(self._plan.rule, ())) == (1 if live else 0), "a live run has one place (G5)"
+        assert {undo.step for undo in state.undos.values()} == {step for step, _ in seen.owed}, (
+            "what is owed is on record"
+        )
+        assert all(undo.at < float("inf") for undo in state.undos.values()), "every undo has its time (G10)"
         if run is not None:
-            assert (run.intent is not None) == (seen.air is not None)
-            assert run.doubt or not seen.doubts or run.intent is not None
-            assert not run.status.final
+            assert (run.intent is not None) == (seen.air is not None), "an attempt in the air is on record"
+            assert run.doubt or not seen.doubts or run.intent is not None, "doubt is on record"
+            assert not run.status.final, "a run with its last word is not under way"
 
     def _refuses(self, node: Node) -> None:
         """Whatever the observer condemns, the fold refuses too: both are the gate at once."""
@@ -312,13 +317,16 @@ def walks(
 
 @pytest.mark.parametrize("name", WALKS)
 def test_no_state_breaks_a_promise(walks: Callable[[str], Walks], name: str) -> None:
-    assert walks(name).size == WALKS[name].size
+    size = walks(name).size
+    assert size == WALKS[name].size, f"the walk has {size}: did it grow on purpose?"
 
 
 def test_every_last_word_is_reached(walks: Callable[[str], Walks]) -> None:
     reached = set().union(*(walks(name).results for name in WALKS))
-    assert reached == {status.value for status in RunStatus if status.final}
+    expected = {status.value for status in RunStatus if status.final}
+    assert reached == expected, f"{reached ^ expected}"
 
 
 def test_a_dry_run_ends_in_words_that_claim_no_effect(walks: Callable[[str], Walks]) -> None:
-    assert walks("a dry run").results == {"simulated", "cancelled", "failed"}
+    results = walks("a dry run").results
+    assert results == {"simulated", "cancelled", "failed"}, f"{results}"
