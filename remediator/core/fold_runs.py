@@ -9,6 +9,7 @@ taken back; a run in doubt has no last word, and without a recovery that was see
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import msgspec
@@ -86,7 +87,7 @@ def _decided(state: State, fact: e.RunDecided, moment: Moment) -> State:
     strictest = max(fact.verdicts, key=lambda verdict: verdict.answer, default=None)
     changed = replace(
         run,
-        decided=tuple(f"{verdict.guard}={verdict.answer.word}" for verdict in fact.verdicts),
+        decided=tuple(sys.intern(f"{verdict.guard}={verdict.answer.word}") for verdict in fact.verdicts),
         status=RunStatus.DEFERRED if fact.answer == "defer" else RunStatus.PLANNED,
         not_before=fact.until,
         reason=strictest.sentence if strictest else "",

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -26,7 +28,7 @@ from remediator.core.state import (
 from remediator.core.state import Map as StateMap
 
 # Raised whenever the shape of the state changes: older snapshots are then dropped and rebuilt.
-SHAPE = 1
+SHAPE = 2
 _SEAL = 32
 
 
@@ -55,17 +57,31 @@ _decoder = msgspec.json.Decoder(_Frozen)
 
 
 def freeze(state: State, key: bytes) -> bytes:
-    """The sealed bytes of `state`."""
-    plain: dict[str, Any] = {
-        name: _plain(getattr(state, name)) for name in state.__struct_fields__ if name != "open_by_key"
-    }
-    frozen = _Frozen(shape=SHAPE, open_by_key=list(state.open_by_key.items()), **plain)
-    payload = msgspec.json.encode(frozen)
+    """The sealed bytes of `state`, packed piece by piece: a large state is never in memory a second time."""
+    packer = zlib.compressobj(level=1)
+    packed = [packer.compress(piece) for piece in _pieces(state)]
+    payload = b"".join((*packed, packer.flush()))
     return hmac.digest(key, payload, hashlib.sha256) + payload
 
 
-def _plain(value: object) -> object:
-    return dict(value.items()) if isinstance(value, StateMap) else value
+def _pieces(state: State) -> Iterator[bytes]:
+    """The JSON text of a `_Frozen`, record by record."""
+    encode = msgspec.json.encode
+    yield b'{"shape":%d,"open_by_key":%s' % (SHAPE, encode(list(state.open_by_key.items())))
+    for name in state.__struct_fields__:
+        value = getattr(state, name)
+        if name == "open_by_key":
+            continue
+        yield b',"%s":' % name.encode("ascii")
+        if not isinstance(value, StateMap):
+            yield encode(value)
+            continue
+        mark = b"{"
+        for label, record in value.items():
+            yield b"%s%s:%s" % (mark, encode(str(label)), encode(record))
+            mark = b","
+        yield b"}" if mark == b"," else b"{}"
+    yield b"}"
 
 
 def thaw(sealed: bytes, key: bytes) -> State | None:
@@ -74,8 +90,8 @@ def thaw(sealed: bytes, key: bytes) -> State | None:
     if not hmac.compare_digest(seal, hmac.digest(key, payload, hashlib.sha256)):
         return None
     try:
-        frozen = _decoder.decode(payload)
-    except msgspec.DecodeError:
+        frozen = _decoder.decode(zlib.decompress(payload))
+    except (msgspec.DecodeError, zlib.error):
         return None
     if frozen.shape != SHAPE:
         return None
