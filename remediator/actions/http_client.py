@@ -39,9 +39,11 @@ class Credentials:
     password_file: Path | None
 
     def header(self) -> str:
-        """The value of `Authorization`, empty where there is nothing to show; OSError if the file cannot be read."""
+        """The value of `Authorization`, empty where there is nothing to show; OSError if the file cannot be used."""
         password = self.password_file.read_text(encoding="utf-8").strip() if self.password_file else ""
         if not self.username:
+            if not password.isascii() or not password.isprintable():
+                raise OSError("it holds signs that no bearer token has")
             return f"Bearer {password}" if password else ""
         return "Basic " + base64.b64encode(f"{self.username}:{password}".encode()).decode("ascii")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from remediator import __version__
 from remediator.errors import RemediatorError, StoreError
@@ -20,6 +21,7 @@ from remediator.service.access import CannotStart, address_of
 from remediator.service.breakglass import BreakGlass
 from remediator.service.reloading import Overrides
 from remediator.service.wiring import Built, build
+from remediator.web.answers import answer, refusal_body
 
 # How long slow clients get after the running steps have ended (s).
 CLIENTS = 3
@@ -130,9 +132,23 @@ def _told(listener: socket.socket, listen: str) -> str:
     return f"{host or 'localhost'}:{port}"
 
 
+def _to_the_end(app: ASGIApp) -> ASGIApp:
+    """`app`, but a request that is cut off by the stop gets 503, which its sender tries again, and is no fault of ours."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            body = refusal_body(503, "the service is stopping; send it again")
+            with contextlib.suppress(RuntimeError):  # an answer had begun, and ends here
+                await answer(send, 503, body, [(b"connection", b"close")])
+
+    return serve
+
+
 def _server_config(built: Built) -> uvicorn.Config:
     return uvicorn.Config(
-        built.app,
+        _to_the_end(built.app),
         http="httptools",
         loop="asyncio",
         ws="none",

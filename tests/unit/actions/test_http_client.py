@@ -240,3 +240,12 @@ async def test_a_secret_without_a_user_is_a_bearer_token_and_nothing_is_no_heade
         route = respx.post(URL).respond(200)
         await HttpClient().send(Request(method="POST", url=URL, credentials=credentials), until=deadline(5.0))
     assert route.calls[0].request.headers.get("authorization") == header
+
+
+@pytest.mark.parametrize("token", ["t0ken\nHost: evil.example", "t\u20acken", "t\x7fken"])
+async def test_what_is_no_bearer_token_is_not_sent_and_not_quoted(tmp_path: Path, token: str) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(token, encoding="utf-8")
+    request = Request(method="POST", url=URL, credentials=Credentials(username="", password_file=secret))
+    reply = await HttpClient().send(request, until=deadline(5.0))
+    assert reply == NotSent(sentence="the password file cannot be read (it holds signs that no bearer token has)")
