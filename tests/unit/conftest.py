@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import settings
 
 from remediator.core import entries as e
 from remediator.core.alerts import Alert, AlertStatus, Notification, identity, parse_notification
@@ -23,14 +25,16 @@ from remediator.core.rendering import parse_template
 from remediator.core.rules import Guards, Mode, OnError, OnFailure, Playbook, Rule, Ruleset, Rung, Step
 from remediator.core.state import Incident, Moment, Run, State
 
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("unit", deadline=None)
+settings.load_profile("unit")
+
 START = 1_795_516_000.0  # 2026-11-24 10:26:40Z, next to the times of the captured notifications
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "alertmanager"
 
 
 def wire_time(at: float) -> str:
     """A time as Alertmanager writes it."""
-    from datetime import UTC, datetime
-
     return datetime.fromtimestamp(at, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
