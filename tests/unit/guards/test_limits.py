@@ -1,0 +1,265 @@
+"""The guards that count and wait: limits, locks and time intervals, each exactly at its boundary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from remediator.core.facts import ask_guards
+from remediator.core.intervals import TimeInterval, TimeRange
+from remediator.core.plans import PlannedLimit
+from remediator.core.state import Grant, State
+from remediator.core.verdicts import Answer
+from remediator.guards.blast_radius import BlastRadiusGuard
+from remediator.guards.concurrency import ConcurrencyGuard
+from remediator.guards.cooldown import CooldownGuard
+from remediator.guards.rate_limit import RateLimitGuard, enforced
+from remediator.guards.target_lock import TargetLockGuard
+from remediator.guards.time_intervals import TimeIntervalsGuard
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import Build
+
+ALLOW, ASK, DEFER, DENY = Answer.ALLOW, Answer.ASK, Answer.DEFER, Answer.DENY
+MINE, OTHER = "domain=example.com", "domain=other.example"
+
+
+def grant(build: Build, *, ago: float, target: str = MINE, number: int = 9, ended: float | None = 0.0) -> Grant:
+    """A run that took its place so many seconds before the guard is asked; `ended` so many seconds later."""
+    return Grant(
+        rule="bounces",
+        target=target,
+        run=f"inc-{number}.1",
+        incident=f"inc-{number}",
+        taken=build.moment(1.0 - ago),
+        ended=None if ended is None else build.moment(1.0 - ago + ended),
+    )
+
+
+def granted(*grants: Grant) -> State:
+    """A state that remembers these."""
+    return State(grants=State().grants.set("bounces", grants))
+
+
+# ── cooldown ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize(
+    ("rested", "answer"), [(0.0, DEFER), (1.0, DEFER), (1799.999, DEFER), (1800.0, ALLOW), (1800.001, ALLOW)]
+)
+def test_a_target_rests_for_exactly_its_cooldown(build: Build, rested: float, answer: Answer) -> None:
+    verdict = CooldownGuard().check(build.facts(granted(grant(build, ago=rested + 50.0, ended=50.0))))
+    assert verdict.answer is answer
+    if answer is DEFER:
+        assert verdict.until == pytest.approx(build.zero + 1.0 + 1800.0 - rested)
+
+
+def test_a_cooldown_says_when_it_clears(build: Build) -> None:
+    verdict = CooldownGuard().check(build.facts(granted(grant(build, ago=600.0))))
+    assert verdict.sentence == "30m: last touched 10m ago; clears 2026-11-24 10:46:41Z"
+
+
+def test_a_run_that_has_not_ended_has_not_begun_to_rest(build: Build) -> None:
+    verdict = CooldownGuard().check(build.facts(granted(grant(build, ago=90_000.0, ended=None))))
+    assert (verdict.answer, verdict.until) == (DEFER, build.zero + 1.0 + 1800.0)
+
+
+@pytest.mark.parametrize(
+    ("state", "cooldown"),
+    [({"target": OTHER}, 1800.0), ({"number": 1}, 1800.0), ({}, 0.0)],
+    ids=["another target", "the same incident", "no cooldown"],
+)
+def test_what_a_cooldown_is_not_about_is_allowed(build: Build, state: dict[str, Any], cooldown: float) -> None:
+    facts = build.facts(granted(grant(build, ago=5.0, **state)), limits=build.limits(cooldown=cooldown))
+    assert CooldownGuard().check(facts).answer is ALLOW
+
+
+def test_a_wall_clock_that_jumps_ahead_shortens_no_rest(build: Build) -> None:
+    now = build.moment(61.0, step=86_400.0)
+    assert CooldownGuard().check(build.facts(granted(grant(build, ago=0.0)), moment=now)).answer is DEFER
+
+
+# ── rate limit ───────────────────────────────────────────────────────────────────────────────────────────────────────
+WINDOW = enforced(21600.0)
+
+
+def test_a_window_is_enforced_with_its_margin() -> None:
+    assert enforced(21600.0) == 21600.0 * 1.01 + 1.0
+
+
+@pytest.mark.parametrize(
+    ("ages", "answer", "clears"),
+    [
+        ([], ALLOW, None),
+        ([0.0], ALLOW, None),
+        ([0.0, 5.0], DEFER, WINDOW - 5.0),
+        ([0.0, WINDOW - 0.001], DEFER, 0.001),
+        ([0.0, WINDOW], ALLOW, None),
+        ([10.0, 20.0, 30.0, 40.0], DEFER, WINDOW - 20.0),
+        ([WINDOW, WINDOW + 1.0], ALLOW, None),
+    ],
+)
+def test_a_rate_limit_counts_exactly_what_is_in_the_window(
+    build: Build, ages: list[float], answer: Answer, clears: float | None
+) -> None:
+    state = granted(*(grant(build, ago=age, number=place + 5) for place, age in enumerate(ages)))
+    verdict = RateLimitGuard().check(build.facts(state))
+    assert verdict.answer is answer
+    assert verdict.until == (None if clears is None else pytest.approx(build.zero + 1.0 + clears, abs=1e-5))
+
+
+def test_a_rate_limit_says_what_was_used_and_when_it_clears(build: Build) -> None:
+    state = granted(grant(build, ago=10.0), grant(build, ago=20.0, number=8))
+    assert RateLimitGuard().check(build.facts(state)).sentence == "2 per 6h: used 2; clears 2026-11-24 16:29:58Z"
+    assert RateLimitGuard().check(build.facts()).sentence == "2 per 6h: used 0"
+
+
+def test_the_ladder_of_an_incident_spends_the_budget_too_but_not_its_own_run(build: Build) -> None:
+    ladder = [grant(build, ago=5.0, number=1), grant(build, ago=6.0, number=1)]
+    second = build.run(id="inc-1.3")
+    assert RateLimitGuard().check(build.facts(granted(*ladder), second)).answer is DEFER
+    assert RateLimitGuard().check(build.facts(granted(*ladder))).answer is ALLOW
+
+
+def test_other_targets_spend_another_budget(build: Build) -> None:
+    state = granted(*(grant(build, ago=5.0, target=OTHER, number=place) for place in range(5, 9)))
+    assert RateLimitGuard().check(build.facts(state)).answer is ALLOW
+
+
+# ── blast radius ─────────────────────────────────────────────────────────────────────────────────────────────────────
+HOUR = enforced(3600.0)
+
+
+@pytest.mark.parametrize(
+    ("touched", "answer", "clears"),
+    [
+        ({}, ALLOW, None),
+        ({"a": [1.0], "b": [2.0]}, ALLOW, None),
+        ({"a": [1.0], "b": [2.0], "c": [3.0]}, DEFER, HOUR - 3.0),
+        ({"a": [1.0], "b": [2.0], "c": [HOUR - 0.001]}, DEFER, 0.001),
+        ({"a": [1.0], "b": [2.0], "c": [HOUR]}, ALLOW, None),
+        ({"a": [1.0], "b": [2.0], "c": [900.0, 3.0]}, DEFER, HOUR - 3.0),
+        ({"a": [1.0], "b": [2.0], "c": [3.0], "d": [4.0], "e": [5.0]}, DEFER, HOUR - 3.0),
+        ({"a": [1.0, 5.0, 9.0], "b": [2.0, 6.0]}, ALLOW, None),
+        ({"example.com": [1.0], "b": [2.0], "c": [3.0]}, ALLOW, None),
+    ],
+)
+def test_the_blast_radius_counts_different_targets(
+    build: Build, touched: dict[str, list[float]], answer: Answer, clears: float | None
+) -> None:
+    grants = [
+        grant(build, ago=age, target=f"domain={name}", number=number)
+        for number, (name, age) in enumerate(((name, age) for name, ages in touched.items() for age in ages), 5)
+    ]
+    verdict = BlastRadiusGuard().check(build.facts(granted(*grants)))
+    assert verdict.answer is answer
+    assert verdict.until == (None if clears is None else pytest.approx(build.zero + 1.0 + clears, abs=1e-5))
+
+
+def test_a_blast_radius_says_that_this_is_bigger_than_one_target(build: Build) -> None:
+    grants = [grant(build, ago=10.0, target=f"domain={name}", number=place) for place, name in enumerate("abc", 5)]
+    assert BlastRadiusGuard().check(build.facts(granted(*grants))).sentence == (
+        "3 targets per 1h: 3 others touched already, so this is bigger than one target; clears 2026-11-24 11:27:08Z"
+    )
+
+
+@pytest.mark.parametrize("guard", [RateLimitGuard(), BlastRadiusGuard()])
+def test_a_limit_of_none_never_allows(build: Build, guard: Any) -> None:
+    nothing = build.limits(rate_limit=PlannedLimit(0, 60.0), blast_radius=PlannedLimit(0, 60.0))
+    assert ask_guards([guard], build.facts(limits=nothing)).answer is DENY
+
+
+# ── concurrency and locks ────────────────────────────────────────────────────────────────────────────────────────────
+def going(build: Build, *rules: str, **changes: Any) -> State:
+    """A state with one run under way for each of these rules."""
+    runs = State().runs
+    for place, rule in enumerate(rules, 5):
+        values = {"id": f"inc-{place}.1", "incident": f"inc-{place}", "started": build.moment()} | changes
+        runs = runs.set(f"inc-{place}.1", build.run(build.plan(rule=rule), **values))
+    return State(runs=runs)
+
+
+@pytest.mark.parametrize(
+    ("rules", "limit", "most", "answer", "sentence"),
+    [
+        ([], 1, 10, ALLOW, "1 at once: 0 under way"),
+        (["bounces"], 1, 10, DEFER, "1 at once: inc-5.1 under way"),
+        (["bounces"], 2, 10, ALLOW, "2 at once: 1 under way"),
+        (["bounces"] * 5, 5, 10, DEFER, "5 at once: inc-5.1, inc-6.1, inc-7.1 under way"),
+        (["other"], 1, 10, ALLOW, "1 at once: 0 under way"),
+        (["other"] * 9, 1, 10, ALLOW, "1 at once: 0 under way"),
+        (["other"] * 10, 1, 10, DEFER, "10 runs are under way and at most 10 may be"),
+    ],
+)
+def test_so_many_runs_are_under_way_at_once(
+    build: Build, rules: list[str], limit: int, most: int, answer: Answer, sentence: str
+) -> None:
+    facts = build.facts(going(build, *rules), limits=build.limits(concurrency=limit), max_runs=most)
+    verdict = ConcurrencyGuard().check(facts)
+    assert (verdict.answer, verdict.until, verdict.sentence) == (answer, None, sentence)
+
+
+@pytest.mark.parametrize("changes", [{"started": None}, {"dry": True}, {"id": "inc-1.1"}])
+def test_runs_that_touch_nothing_take_no_place(build: Build, changes: dict[str, Any]) -> None:
+    assert ConcurrencyGuard().check(build.facts(going(build, "bounces", **changes))).answer is ALLOW
+
+
+@pytest.mark.parametrize(
+    ("locks", "answer", "sentence"),
+    [
+        ({}, ALLOW, f"'{MINE}' is free"),
+        ({MINE: "inc-9.1"}, DEFER, f"'{MINE}' is held by inc-9.1"),
+        ({MINE: "inc-1.1"}, ALLOW, f"'{MINE}' is free"),
+        ({"spool": "inc-9.1"}, DEFER, "'spool' is held by inc-9.1"),
+        ({"unrelated": "inc-9.1"}, ALLOW, f"'{MINE}' is free"),
+    ],
+)
+def test_all_locks_have_to_be_free(build: Build, locks: dict[str, str], answer: Answer, sentence: str) -> None:
+    state = State(locks=type(State().locks)(locks))
+    run = build.run(build.plan(locks=(MINE, "spool")))
+    verdict = TargetLockGuard().check(build.facts(state, run))
+    assert (verdict.answer, verdict.sentence) == (answer, sentence)
+
+
+# ── time intervals ───────────────────────────────────────────────────────────────────────────────────────────────────
+def hours(first: int, last: int) -> tuple[TimeInterval, ...]:
+    """Every day between these hours, UTC. The guard is asked at 10:26:41."""
+    return (TimeInterval(times=(TimeRange(start=first * 60, end=last * 60),)),)
+
+
+INTERVALS = {"morning": hours(9, 11), "night": hours(22, 24), "noon": hours(12, 13), "evening": hours(18, 22)}
+
+
+@pytest.mark.parametrize(
+    ("mute", "active", "answer", "clock", "why"),
+    [
+        ((), (), ALLOW, None, "no time interval speaks against it"),
+        (("night",), (), ALLOW, None, "no time interval speaks against it"),
+        (("morning",), (), DEFER, "11:00:00Z", "muted by morning"),
+        (("night", "morning"), (), DEFER, "11:00:00Z", "muted by morning"),
+        ((), ("morning",), ALLOW, None, "no time interval speaks against it"),
+        ((), ("night", "morning"), ALLOW, None, "no time interval speaks against it"),
+        ((), ("night",), DEFER, "22:00:00Z", "outside of night"),
+        ((), ("evening", "noon"), DEFER, "12:00:00Z", "outside of evening, noon"),
+        (("morning",), ("morning",), DEFER, "11:00:00Z", "muted by morning"),
+        (("gone",), (), DENY, None, "time interval gone is not defined"),
+        ((), ("morning", "gone"), DENY, None, "time interval gone is not defined"),
+    ],
+)
+def test_hands_stay_off_in_muted_and_outside_of_active_intervals(
+    build: Build, mute: tuple[str, ...], active: tuple[str, ...], answer: Answer, clock: str | None, why: str
+) -> None:
+    ruleset = build.planner(time_intervals=INTERVALS).ruleset
+    limits = build.limits(mute_time_intervals=mute, active_time_intervals=active)
+    verdict = TimeIntervalsGuard().check(build.facts(ruleset=ruleset, limits=limits))
+    assert verdict.answer is answer
+    assert verdict.sentence.startswith(why)
+    assert (verdict.until is not None) is (answer is DEFER)
+    if clock:
+        assert verdict.sentence.endswith(f"clears 2026-11-24 {clock}")
+
+
+def test_an_interval_that_never_ends_gives_no_time(build: Build) -> None:
+    ruleset = build.planner(time_intervals={"always": (TimeInterval(),)}).ruleset
+    limits = build.limits(mute_time_intervals=("always",))
+    verdict = TimeIntervalsGuard().check(build.facts(ruleset=ruleset, limits=limits))
+    assert (verdict.answer, verdict.until, verdict.sentence) == (DEFER, None, "muted by always")
