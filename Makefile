@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 DEMO ?= all
 
-.PHONY: help setup setup-e2e demo run check test unit e2e bench docs format clean
+.PHONY: help setup setup-e2e demo run check test unit fast bench docs format clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -12,8 +12,8 @@ help:  ## this list
 setup: ## a virtualenv with everything that development needs
 	@scripts/setup python
 
-setup-e2e: ## and the real servers for the last floor (Prometheus, Alertmanager)
-	@scripts/setup python servers
+setup-e2e: ## and the real servers of the last floor (Prometheus, Alertmanager, Redis, Chromium)
+	@scripts/setup python tests
 
 demo: ## the story on real Prometheus and Alertmanager: make demo DEMO=all|dry-run|failure
 	@scripts/setup python servers
@@ -27,12 +27,16 @@ check: ## format, lint, types, import contracts, docs: everything but the tests
 	@scripts/setup python
 	@scripts/check
 
-unit: ## the fast floors: no servers, no processes
+unit: ## the lowest floor: pure values, no servers, seconds
+	@scripts/setup python
+	@$(PY) -m pytest -q -m "not e2e and not walk" -n 2 tests/unit
+
+fast: ## every floor without servers, browsers and signals
 	@scripts/setup python
 	@$(PY) -m pytest -q -m "not e2e" -n 2
 
 test: ## the whole truth: check, every test, the demo
-	@scripts/setup python servers
+	@scripts/setup python tests
 	@scripts/check
 	@scripts/test
 

@@ -23,7 +23,7 @@ from remediator.actions.kumomta.rebind import BumpConfigEpoch, Rebind
 from remediator.actions.kumomta.suspend import Suspend, Unsuspend
 from remediator.actions.kumomta.throttle import Throttle
 from remediator.actions.people import Manual, Notify, Wait
-from remediator.actions.prometheus_client import Prometheus
+from remediator.actions.prometheus_client import Asked, Prometheus, nobody_counts
 from remediator.actions.redis_config import RedisConfigSet
 from remediator.actions.report import PrometheusReport
 from remediator.actions.silence import Silence
@@ -57,8 +57,15 @@ class Tools:
     docker: HttpClient | None
 
     @classmethod
-    def of(cls, targets: Targets, clock: Clock, redact: Redact, receivers: Mapping[str, Receiver]) -> Tools:
-        """The tools over real connections."""
+    def of(
+        cls,
+        targets: Targets,
+        clock: Clock,
+        redact: Redact,
+        receivers: Mapping[str, Receiver],
+        asked: Asked = nobody_counts,
+    ) -> Tools:
+        """The tools over real connections; `asked` hears what came of every question to Prometheus."""
         http = HttpClient(rest=clock.sleep, redact=redact)
         return cls(
             targets=targets,
@@ -67,7 +74,7 @@ class Tools:
             receivers=receivers,
             http=http,
             kumod=Kumod(targets.kumo, http=http, clock=clock),
-            prometheus=Prometheus(targets.prometheus, http=http),
+            prometheus=Prometheus(targets.prometheus, http=http, asked=asked),
             alertmanager=AlertmanagerSource(targets.alertmanager, http=http),
             docker=HttpClient(socket=targets.docker.socket, rest=clock.sleep, redact=redact)
             if targets.docker
@@ -118,11 +125,12 @@ def build_catalogue(
     targets: Targets, clock: Clock, redact: Redact, receivers: Mapping[str, Receiver]
 ) -> BuiltCatalogue:
     """All plug-ins, ready to act on `targets`; InvalidConfiguration if two are of one kind or one cannot be loaded."""
-    return assemble(
-        Tools.of(targets, clock, redact, receivers),
-        entry_points(group=ACTIONS_GROUP),
-        entry_points(group=PROBES_GROUP),
-    )
+    return catalogue_of(Tools.of(targets, clock, redact, receivers))
+
+
+def catalogue_of(tools: Tools) -> BuiltCatalogue:
+    """All plug-ins over these tools; InvalidConfiguration as in `build_catalogue`."""
+    return assemble(tools, entry_points(group=ACTIONS_GROUP), entry_points(group=PROBES_GROUP))
 
 
 def describe_catalogue() -> BuiltCatalogue:

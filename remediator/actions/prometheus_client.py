@@ -7,7 +7,7 @@ what it means depends on whether there was data (`freshness`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import promql_parser
@@ -42,14 +42,20 @@ class Useless:
 
 
 Result = tuple[Series, ...] | Useless
+Asked = Callable[[str], None]
+
+
+def nobody_counts(_result: str) -> None:
+    """Nobody wants to know what came of a question."""
 
 
 class Prometheus:
     """One Prometheus. `target` None means that none is configured: every question is then useless."""
 
-    def __init__(self, target: PrometheusTarget | None, *, http: HttpClient) -> None:
+    def __init__(self, target: PrometheusTarget | None, *, http: HttpClient, asked: Asked = nobody_counts) -> None:
         self._target = target
         self._http = http
+        self._asked = asked
 
     @property
     def max_age(self) -> float:
@@ -58,12 +64,17 @@ class Prometheus:
 
     async def instant(self, expr: str, *, at: float, until: float) -> Result:
         """The vector that `expr` gives at `at`."""
-        return await self._ask("query", (("query", expr), ("time", f"{at:.3f}")), "vector", until)
+        return await self._counted("query", (("query", expr), ("time", f"{at:.3f}")), "vector", until)
 
     async def between(self, expr: str, *, start: float, end: float, step: float, until: float) -> Result:
         """What `expr` gave from `start` to `end`, every `step` seconds."""
         query = (("query", expr), ("start", f"{start:.3f}"), ("end", f"{end:.3f}"), ("step", f"{step:.3f}"))
-        return await self._ask("query_range", query, "matrix", until)
+        return await self._counted("query_range", query, "matrix", until)
+
+    async def _counted(self, path: str, query: tuple[tuple[str, str], ...], kind: str, until: float) -> Result:
+        result = await self._ask(path, query, kind, until)
+        self._asked("useless" if isinstance(result, Useless) else "answered" if result else "empty")
+        return result
 
     async def _ask(self, path: str, query: tuple[tuple[str, str], ...], kind: str, until: float) -> Result:
         target = self._target

@@ -42,6 +42,7 @@ GRACE = 5.0
 ISSUE_WITHIN = 5.0
 # How often a `read` without an answer is made at least, and a `keyed` step that the target does not know of.
 READ_ATTEMPTS = 3
+SAFE_ATTEMPTS = 3
 KEYED_ATTEMPTS = 2
 # After this many tries in vain a rollback leaves an undo to its own clock and goes on with the next one.
 ROLLBACK_TRIES = 3
@@ -229,7 +230,7 @@ def _in_doubt(run: Run, now: float) -> Effect:
     step = run.plan.steps[run.step]
     if step.effect is not EffectClass.SAFE:
         return Reconcile()
-    if run.attempt < step.attempts and not _late(run, now):
+    if run.attempt < max(step.attempts, SAFE_ATTEMPTS) and not _late(run, now):
         return _again(run, now)
     return Park(f"step {run.step + 1} ({step.name}) may or may not have happened: {run.reason}")
 

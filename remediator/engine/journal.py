@@ -79,6 +79,7 @@ class Journal:
         self.head = Head()
         self.broken: str = ""
         self.last_error: str = ""
+        self.on_error: Callable[[str], None] = _says_nothing
 
     # ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────
     async def open(self) -> StoreInfo:
@@ -207,6 +208,7 @@ class Journal:
             else:
                 return
         self.last_error = str(error)
+        self.on_error(self.last_error)
         for wish in wishes:
             _fail(wish, error)
 
@@ -288,6 +290,10 @@ class Journal:
         """Keeps a snapshot and closes the store."""
         await self.save()
         await self.store.close()
+
+
+def _says_nothing(_sentence: str) -> None:
+    """Nobody listens to errors."""
 
 
 def _entails_nothing(_before: State, _after: State, _fact: AnyFact) -> Sequence[AnyFact]:

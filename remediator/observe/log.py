@@ -57,6 +57,9 @@ def _is_warning(fact: e.AnyFact) -> bool:
             return False
 
 
+_LEVELS = ("debug", "info", "warning", "error")
+
+
 class Log:
     """Writes structured lines to `stream`: `form` is `logfmt`, `json`, or `auto` (logfmt where a person watches)."""
 
@@ -65,6 +68,7 @@ class Log:
     ) -> None:
         out = stream if stream is not None else sys.stderr
         self._redact = redactor.text
+        self._lowest = _LEVELS.index(level)
         readable = form == "logfmt" or (form == "auto" and out.isatty())
         renderer: structlog.typing.Processor = (
             structlog.processors.LogfmtRenderer(key_order=_KEYS, drop_missing=True)
@@ -76,6 +80,10 @@ class Log:
             wrapper_class=structlog.make_filtering_bound_logger(level),
             processors=[structlog.processors.add_log_level, _named, self._tamed, renderer],
         )
+
+    def wants(self, level: str) -> bool:
+        """Whether lines of this level are written at all."""
+        return _LEVELS.index(level) >= self._lowest
 
     def line(self, level: str, at: float, sentence: str, **keys: object) -> None:
         """One line; empty values are left out."""

@@ -55,6 +55,8 @@ class Metrics:
         self.overdue = gauge("undo_overdue", "Effects that should have been taken back by now")
         self.messages = count("notifications", "Messages to people that were tried", "receiver")
         self.messages_failed = count("notifications_failed", "Messages that did not get there", "receiver", "reason")
+        self.queries = count("prometheus_queries", "Questions to Prometheus by what came of them", "result")
+        self.append_errors = count("journal_append_errors", "Appends that the store did not take")
         self.pending = gauge("notifications_pending", "Notifications that nothing has been decided about")
         self.head = gauge("journal_head", "The sequence number of the last entry")
         self.action_seconds = spread("alert_to_action_seconds", "From firing to the first effect", _ACTION_SECONDS)

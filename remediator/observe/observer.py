@@ -84,6 +84,15 @@ class Observer:
         """The webhook answered with this status."""
         self.metrics.requests.labels(str(code)).inc()
 
+    def asked(self, result: str) -> None:
+        """Prometheus was asked: `answered`, `empty`, or `useless` (an error, a warning, no answer)."""
+        self.metrics.queries.labels(result).inc()
+
+    def append_failed(self, sentence: str) -> None:
+        """The store did not take an append."""
+        self.metrics.append_errors.inc()
+        self.log.line("error", self._now(), f"the journal cannot be written: {sentence}", kind="journal.refused")
+
     def tell_head(self, head: object) -> None:
         """Writes the journal's end as a log line: an anchor outside the store (G18)."""
         self.log.line("info", self._now(), "the journal ends here", kind="journal.head", head=str(head))
@@ -100,11 +109,14 @@ class Observer:
 
     def _write(self, entry: e.Entry, seen: Seen) -> None:
         fact = entry.fact
+        level = level_of(fact)
+        if not self.log.wants(level):
+            return
         keys = {"incident": getattr(fact, "incident", ""), "run": getattr(fact, "run", ""), "rule": seen.rule(fact)}
         if isinstance(fact, e.RunEnded) and self.head is not None:
             keys["head"] = str(self.head())
         word, sentence = tell(fact)
-        self.log.line(level_of(fact), entry.at, f"{word}: {sentence}", kind=entry.kind, entry=entry.seq, **keys)
+        self.log.line(level, entry.at, f"{word}: {sentence}", kind=entry.kind, entry=entry.seq, **keys)
 
     def render(self) -> bytes:
         """The exposition text of /metrics."""

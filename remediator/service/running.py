@@ -22,6 +22,7 @@ from remediator.service.breakglass import BreakGlass
 from remediator.service.reloading import Overrides
 from remediator.service.wiring import Built, build
 from remediator.web.answers import answer, refusal_body
+from remediator.web.protocol import JoinedProtocol
 
 # How long slow clients get after the running steps have ended (s).
 CLIENTS = 3
@@ -149,7 +150,7 @@ def _to_the_end(app: ASGIApp) -> ASGIApp:
 def _server_config(built: Built) -> uvicorn.Config:
     return uvicorn.Config(
         _to_the_end(built.app),
-        http="httptools",
+        http=JoinedProtocol,
         loop="asyncio",
         ws="none",
         lifespan="off",

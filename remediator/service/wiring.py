@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from remediator import __version__
+from remediator.actions.prometheus_client import Asked, nobody_counts
 from remediator.config import Settings, load_settings
 from remediator.core.outcomes import Look, Observation
 from remediator.core.planning import Fitting
@@ -21,7 +22,7 @@ from remediator.engine.parts import Config, Parts
 from remediator.engine.supervisor import Engine
 from remediator.guards.all_guards import all_guards
 from remediator.observe import Observer, Redactor
-from remediator.plugins import Tools, build_catalogue
+from remediator.plugins import Tools, catalogue_of
 from remediator.ports import Catalogue, Clock, Store
 from remediator.probes.oracle import PrometheusOracle
 from remediator.service.access import CannotStart, address_of, build_auth, secrets_of
@@ -80,14 +81,14 @@ def build(config_file: Path | None, overrides: Overrides) -> Built:
     clock = SystemClock()
     redactor = Redactor(secrets_of(settings))
 
+    observer = Observer(redactor, level=overrides.log_level, form=overrides.log_format, now=clock.now)
     auth, rereading = build_auth(settings, listen, clock)
-    plugs = _plugs(settings, storage, clock, redactor)
+    plugs = _plugs(settings, storage, clock, redactor, observer.asked)
     loader = RuleLoader(config_file=config_file, settings=settings, overrides=overrides, catalogue=plugs.catalogue)
     config = loader.load(settings)
     journal = _journal(storage, clock)
-    observer = Observer(
-        redactor, level=overrides.log_level, form=overrides.log_format, now=clock.now, head=lambda: journal.head
-    )
+    observer.head = lambda: journal.head
+    journal.on_error = observer.append_failed
     parts = _parts(plugs, settings, config, journal, clock)
     engine = Engine(parts)
     journal.listen(observer.on_commit)
@@ -127,13 +128,11 @@ class _Plugs:
     tools: Tools
 
 
-def _plugs(settings: Settings, storage: Path, clock: Clock, redactor: Redactor) -> _Plugs:
+def _plugs(settings: Settings, storage: Path, clock: Clock, redactor: Redactor, asked: Asked) -> _Plugs:
     targets = targets_of(settings, storage)
     receivers = build_receivers(settings, clock, redactor.text)
-    return _Plugs(
-        catalogue=build_catalogue(targets, clock, redactor.text, receivers),
-        tools=Tools.of(targets, clock, redactor.text, receivers),
-    )
+    tools = Tools.of(targets, clock, redactor.text, receivers, asked)
+    return _Plugs(catalogue=catalogue_of(tools), tools=tools)
 
 
 def _parts(plugs: _Plugs, settings: Settings, config: Config, journal: Journal, clock: Clock) -> Parts:
@@ -197,7 +196,7 @@ async def _explain(config_file: Path, labels: Mapping[str, str]) -> Sequence[Exp
     store: Store = MemoryStore()
     journal = Journal(store, clock, key=bytes(32), replica="offline", boot=new_boot())
     await journal.open()
-    plugs = _plugs(settings, Path("/nonexistent"), clock, Redactor(()))
+    plugs = _plugs(settings, Path("/nonexistent"), clock, Redactor(()), nobody_counts)
     loader = RuleLoader(config_file=config_file, settings=settings, overrides=Overrides(), catalogue=plugs.catalogue)
     parts = _parts(plugs, settings, loader.load(settings), journal, clock)
     parts.oracle = _Unasked()

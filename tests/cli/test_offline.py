@@ -130,7 +130,7 @@ def test_another_key_breaks_at_the_first_entry(journal: Path, cli: Cli, tmp_path
     [
         ("no journal", "there is no journal at data/journal.db"),
         ("no key", "data.key is missing"),
-        ("bad key", "--key-file"),
+        ("bad key", "holds no key of 32 bytes"),
     ],
 )
 def test_what_is_missing_is_named_and_nothing_is_made(

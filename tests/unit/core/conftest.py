@@ -19,7 +19,8 @@ from remediator.core.plans import Plan
 # How long after its timeout an attempt may still arrive (s): reliability.md G6.
 STILL_ARRIVES = 5.0
 # Attempts that a class may make whatever its author said; a person's orders come on top.
-AT_LEAST = {EffectClass.READ: 3, EffectClass.SAFE: 1, EffectClass.KEYED: 2, EffectClass.ONCE: 1}
+# Attempts of a step in doubt (or of a read), whatever its author allows.
+AT_LEAST = {EffectClass.READ: 3, EffectClass.SAFE: 3, EffectClass.KEYED: 2, EffectClass.ONCE: 1}
 
 
 class Seen(NamedTuple):
@@ -128,7 +129,8 @@ class Observer:
             assert at < seen.deadline, "no step after the time limit"
             assert not (again and step.effect is EffectClass.ONCE), "a once step is issued once (G4)"
             assert not seen.resolved or doubted, "no step is started for an alert that has resolved"
-            limit = max(step.attempts, AT_LEAST[step.effect]) + seen.orders
+            least = AT_LEAST[step.effect] if doubted or step.effect is EffectClass.READ else 1
+            limit = max(step.attempts, least) + seen.orders
             assert fact.attempt <= limit, "no attempt beyond those allowed"
             assert not doubted or at >= seen.arrives_by, "an attempt in doubt may still arrive (G6)"
         owed = seen.owed

@@ -150,9 +150,13 @@ def test_a_safe_step_in_doubt_is_issued_again_when_the_earlier_attempt_cannot_ar
     assert after(build, state, 1800.0) == r.Park("step 1 (Pause) may or may not have happened: it was unknown")
 
 
-def test_a_safe_step_in_doubt_without_attempts_left_needs_a_person(build: Build) -> None:
-    state = tried(build, build.plan(build.planned_step(SAFE)), Result.UNKNOWN)
-    assert isinstance(after(build, state, REST), r.Park)
+def test_a_safe_step_in_doubt_is_made_again_until_its_attempts_are_used_up(build: Build) -> None:
+    plan = build.plan(build.planned_step(SAFE))
+    for attempt in (1, 2):
+        assert after(build, tried(build, plan, Result.UNKNOWN, attempt=attempt), attempt * REST) == r.Issue(
+            0, attempt + 1
+        )
+    assert isinstance(after(build, tried(build, plan, Result.UNKNOWN, attempt=3), 3 * REST), r.Park)
 
 
 @pytest.mark.parametrize("effect", [KEYED, ONCE])
