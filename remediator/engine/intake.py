@@ -5,7 +5,6 @@ Two errors are the sender's for ever (RefusedNotification), everything else is o
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -15,6 +14,7 @@ from remediator.core.entries import AnyFact, NotificationReceived
 from remediator.core.state import Moment, State
 from remediator.engine.parts import Parts
 from remediator.errors import NotCommitted, RefusedNotification
+from remediator.patience import Patience
 from remediator.ports import Accepted
 
 # Alertmanager's HA twin also sends when an answer takes longer than 15 s; the lane gives up long before (reliability.md G1).
@@ -34,6 +34,7 @@ class Intake:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._patience = Patience(GIVE_UP)
 
     async def accept(self, body: bytes, peer: str) -> Accepted:
         """The place of the notification in the journal, once it is durable."""
@@ -48,10 +49,11 @@ class Intake:
         self._parts.last_accept = self._parts.clock.monotonic()
         fact = NotificationReceived(alerts=alerts, body=msgspec.Raw(body.strip()), peer=peer)
         try:
-            async with asyncio.timeout(GIVE_UP):
+            with self._patience.wait():
                 entries = await self._parts.journal.commit(lambda state, moment: self._take(state, moment, fact))
         except TimeoutError:
-            raise NotCommitted(f"the journal did not answer within {GIVE_UP:g}s; send it again") from None
+            seconds = self._patience.seconds
+            raise NotCommitted(f"the journal did not answer within {seconds:g}s; send it again") from None
         return Accepted(entry=entries[0].seq, alerts=alerts)
 
     def _take(self, state: State, _moment: Moment, fact: NotificationReceived) -> Sequence[AnyFact]:

@@ -24,7 +24,7 @@ PORTION = 32
 LULL = 0.05
 # … until the oldest has waited so long (s; G2 allows 60), or so many wait that memory matters more.
 PATIENCE = 10.0
-MANY = 10_000
+MANY = 30_000
 
 
 class PlannerLoop:

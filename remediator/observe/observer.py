@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO
 
+from prometheus_client import Counter
 from prometheus_client.exposition import generate_latest
 
 from remediator.core import entries as e
@@ -49,6 +50,7 @@ class Observer:
         self._state = State()
         self._rules: set[str] = set()
         self._followers: list[Follower] = []
+        self._answers: dict[int, Counter] = {}
 
     def set_rules(self, names: Iterable[str], actions: Iterable[str]) -> None:
         """Brings every series of these rules and actions into being, so that a first increase is seen as one."""
@@ -82,7 +84,10 @@ class Observer:
 
     def answered(self, code: int) -> None:
         """The webhook answered with this status."""
-        self.metrics.requests.labels(str(code)).inc()
+        counter = self._answers.get(code)
+        if counter is None:
+            counter = self._answers[code] = self.metrics.requests.labels(str(code))
+        counter.inc()
 
     def asked(self, result: str) -> None:
         """Prometheus was asked: `answered`, `empty`, or `useless` (an error, a warning, no answer)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     from remediator.core.entries import Record
     from remediator.ports import IncidentRow, Snapshot
 
-_APPEND = "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_CLAIM = "INSERT INTO claim VALUES (?, ?)"
+_APPEND = ("INSERT INTO journal VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?, ?)")
+_CLAIM = ("INSERT INTO claim VALUES ", "(?, ?)")
+# Rows of one statement. Each statement gives the GIL away once and has to get it back, which under load is what an append
+# costs most; 200 rows of nine values are far below SQLite's limit of 32,766.
+_TOGETHER = 200
 _MOVE = "UPDATE head SET seq = ?, mac = ? WHERE seq = ? AND mac = ?"
 _ROW = """INSERT INTO p_incident VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (incident) DO UPDATE SET
     rule = excluded.rule, target = excluded.target, status = excluded.status, result = excluded.result,
@@ -80,8 +84,8 @@ class Writer:
             if connection.execute(_MOVE, (head.seq, head.mac, expect.seq, expect.mac)).rowcount != 1:
                 raise Conflict(schema.head_of(connection).seq)
             try:
-                connection.executemany(_APPEND, entries)
-                connection.executemany(_CLAIM, claims)
+                _insert(connection, _APPEND, entries)
+                _insert(connection, _CLAIM, claims)
             except sqlite3.IntegrityError as fault:
                 raise _refusal(connection, records, fault) from fault
             connection.executemany(_ROW, [_line(row) for row in rows])
@@ -170,17 +174,31 @@ def _line(row: IncidentRow) -> tuple[str | float, ...]:
     )  # fmt: skip
 
 
+def _insert(connection: sqlite3.Connection, statement: tuple[str, str], rows: Sequence[tuple[object, ...]]) -> None:
+    """All rows, many to a statement."""
+    head, values = statement
+    for start in range(0, len(rows), _TOGETHER):
+        some = rows[start : start + _TOGETHER]
+        connection.execute(head + ", ".join([values] * len(some)), list(itertools.chain.from_iterable(some)))
+
+
 def _refusal(
     connection: sqlite3.Connection, records: Sequence[Record], fault: sqlite3.IntegrityError
 ) -> NotCommitted | sqlite3.IntegrityError:
-    """Which id or claim is taken already. What this append put in before it failed is seen too, under its own number."""
+    """Which id or claim is taken already, in the file or by an earlier record of this very append."""
+    ids: dict[str, int] = {}
     for record in records:
         row = connection.execute("SELECT seq FROM journal WHERE id = ?", (record.id,)).fetchone()
-        if row is not None and row[0] != record.seq:
-            return id_taken(record.id, row[0])
+        holder = row[0] if row is not None else ids.setdefault(record.id, record.seq)
+        if holder != record.seq:
+            return id_taken(record.id, holder)
+    claims: dict[str, int] = {}
     for record in records:
         for claim in record.claims:
             row = connection.execute("SELECT seq FROM claim WHERE name = ?", (claim,)).fetchone()
+            if row is None and claim in claims:
+                return claim_taken(claim, claims[claim])
             if row is not None and row[0] != record.seq:
                 return claim_taken(claim, row[0])
+            claims[claim] = record.seq
     return fault

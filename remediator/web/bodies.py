@@ -5,11 +5,10 @@ uvicorn has no limit of its own, and a declared length may lie, so the receive l
 
 from __future__ import annotations
 
-import asyncio
-
 from starlette.types import Receive
 
 from remediator.errors import RefusedRequest
+from remediator.patience import Patience
 
 
 class Disconnected(Exception):  # not an error of anybody: nobody is left to hear of it
@@ -22,6 +21,13 @@ class Room:
     def __init__(self, budget: int) -> None:
         self.budget = budget
         self.held = 0
+        self._patience = Patience(10.0)
+
+    def patience(self, seconds: float) -> Patience:
+        """How long a body may take; all requests wait on one timer."""
+        if self._patience.seconds != seconds:
+            self._patience = Patience(seconds)
+        return self._patience
 
 
 async def read_body(receive: Receive, room: Room, *, limit: int, seconds: float) -> bytes:
@@ -32,7 +38,7 @@ async def read_body(receive: Receive, room: Room, *, limit: int, seconds: float)
     parts: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(seconds):
+        with room.patience(seconds).wait():
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
