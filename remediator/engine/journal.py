@@ -36,7 +36,7 @@ Listener = Callable[[Sequence[Entry], State, State], None]
 # How many deciders share one commit at most: bounds the time that one commit can take.
 BATCH = 256
 # After so many turns of the loop without another decider, those who wait are served.
-QUIET_TURNS = 2
+QUIET_TURNS = 4
 # How often deciders are asked again because somebody else appended first, before their callers are told.
 CONFLICTS = 16
 # Rests between tries of something that must be recorded (s): doubling from the first to the last.
