@@ -115,7 +115,9 @@ class PrometheusShape(Shape):
 
     noun: ClassVar[str] = "'prometheus'"
     url: Url = Field(description="Its base URL.")
-    timeout: PositiveSeconds = Field(default=10.0, description="Bounds one question. Default 10s.")
+    timeout: PositiveSeconds = Field(
+        default=10.0, description="Bounds one question. Not applied yet: a fixed 10s is used so far."
+    )
     max_age: PositiveSeconds = Field(default=120.0, description="An older sample is no evidence. Default 2m.")
     basic_auth: BasicAuthShape | None = Field(default=None, description="How we say who we are.")
 
@@ -133,7 +135,9 @@ class StorageShape(Shape):
 
     noun: ClassVar[str] = "'storage'"
     path: FilePath = Field(default="data", description="A directory on a local disk. Default data, beside this file.")
-    retention: PositiveSeconds = Field(default=90 * 86_400.0, description="How long entries are kept. Default 90d.")
+    retention: PositiveSeconds = Field(
+        default=90 * 86_400.0, description="How long entries are to be kept. Not applied yet: nothing is pruned so far."
+    )
 
 
 class PersonShape(Shape):
