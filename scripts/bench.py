@@ -31,7 +31,8 @@ from remediator.core.rules import Mode, Playbook, Rule, Ruleset, Rung
 from remediator.core.state import State
 
 ROOT = Path(__file__).resolve().parent.parent
-SECONDS, TURNS, SERVICES = 1, 5, 5
+# Seconds of a burst and of sustained load; bursts to a service; services.
+BURST, SUSTAINED, TURNS, SERVICES = 1, 5, 4, 3
 CONNECTIONS = 16
 # What ansible-rulebook's in-memory intake did beside a bare floor on the machine where both were measured.
 PEER_PER_S, PEER_BARE_PER_S = 1_360.0, 19_000.0
@@ -118,10 +119,10 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.stderr.close()
 
 
-def load(port: int, script: Path) -> Load:
+def load(port: int, script: Path, seconds: int) -> Load:
     """wrk against one server."""
     text = subprocess.run(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", "-s", str(script), f"http://127.0.0.1:{port}"],
+        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", str(script), f"http://127.0.0.1:{port}"],
         check=True,
         capture_output=True,
         text=True,
@@ -176,26 +177,30 @@ def bench_intake(root: Path) -> None:
     script.write_text(LUA, encoding="ascii")
     bare_port = free_port()
     bare = start([sys.executable, "-c", BARE, str(bare_port)], bare_port, "/api/v1/alerts")
-    pairs: list[tuple[Load, Load]] = []
+    bursts: list[tuple[Load, Load]] = []
+    sustained: list[tuple[Load, Load]] = []
     try:
         for service in range(SERVICES):
             process, port = serve(root / f"intake-{service}")
             if service == 0:
                 time.sleep(2)
                 print(f"idle RSS                                  {rss_mib(process.pid):8.0f} MiB    (≤ 110)")
-            pairs += [(load(bare_port, script), load(port, script)) for _ in range(TURNS)]
+            bursts += [(load(bare_port, script, BURST), load(port, script, BURST)) for _ in range(TURNS)]
+            sustained.append((load(bare_port, script, SUSTAINED), load(port, script, SUSTAINED)))
             stop(process)
     finally:
         stop(bare)
-    report(pairs)
+    report(f"bursts of {BURST} s", bursts)
+    report(f"sustained, {SUSTAINED} s", sustained)
 
 
-def report(pairs: list[tuple[Load, Load]]) -> None:
+def report(what: str, pairs: list[tuple[Load, Load]]) -> None:
     """The medians, and the median of what each turn came to against the bare turn beside it."""
     shares = [ours.per_s / floor.per_s for floor, ours in pairs]
     tails = [ours.p99_ms / floor.p99_ms for floor, ours in pairs]
     bare_per_s, per_s = median([floor.per_s for floor, _ in pairs]), median([ours.per_s for _, ours in pairs])
     peer = PEER_PER_S / PEER_BARE_PER_S
+    print(f"── {what}")
     print(f"bare uvicorn + starlette                  {bare_per_s:8.0f} /s     (median of {len(pairs)} turns)")
     print(f"durable acks, 16 connections              {per_s:8.0f} /s")
     print(f"  share of bare, from {min(shares):.2f} to {max(shares):.2f}        {median(shares):8.2f}        (≥ 0.40)")
@@ -287,7 +292,7 @@ def main() -> int:
         return 1
     root = Path(tempfile.mkdtemp(prefix="remediator-bench-"))
     try:
-        print(json.dumps({"seconds a turn": SECONDS, "connections": CONNECTIONS, "cpus": os.cpu_count()}))
+        print(json.dumps({"connections": CONNECTIONS, "cpus": os.cpu_count()}))
         bench_intake(root)
         bench_memory(root)
         bench_matching()
