@@ -108,6 +108,14 @@ class NotCommitted(StoreError):
     """Nothing was written; the same append may be tried again."""
 
 
+class RefusedRecord(NotCommitted):
+    """Nothing was written because of one record of the append: `record` is its id. The others may be tried without it."""
+
+    def __init__(self, record: str, sentence: str) -> None:
+        self.record = record
+        super().__init__(sentence)
+
+
 class AppendUnknown(StoreError):
     """The append may or may not have been committed; only reading the journal can tell."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import promql_parser
 
-from remediator.actions.http_client import Answer, Credentials, HttpClient, Lost, NotSent, Request, clean
+from remediator.actions.http_client import Answer, Credentials, HttpClient, Lost, NotSent, Request, clean, deadline
 from remediator.actions.targets import PrometheusTarget
 from remediator.core.promql import quote
 
@@ -62,6 +62,11 @@ class Prometheus:
         """Seconds after which a sample is no evidence for a condition."""
         return self._target.max_age if self._target else 0.0
 
+    @property
+    def timeout(self) -> float:
+        """Seconds that a question may take."""
+        return self._target.timeout if self._target else 0.0
+
     async def instant(self, expr: str, *, at: float, until: float) -> Result:
         """The vector that `expr` gives at `at`."""
         return await self._counted("query", (("query", expr), ("time", f"{at:.3f}")), "vector", until)
@@ -86,7 +91,7 @@ class Prometheus:
             query=query,
             credentials=Credentials(username=target.username, password_file=target.password_file),
         )
-        match await self._http.read(request, until=until):
+        match await self._http.read(request, until=min(until, deadline(target.timeout))):
             case NotSent(sentence=sentence) | Lost(sentence=sentence):
                 return Useless(sentence=f"Prometheus does not answer: {sentence}")
             case answer:

@@ -110,6 +110,7 @@ class PrometheusTarget:
     username: str = ""
     password_file: Path | None = None
     max_age: float = 120.0
+    timeout: float = 10.0  # s that one question may take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,9 +115,7 @@ class PrometheusShape(Shape):
 
     noun: ClassVar[str] = "'prometheus'"
     url: Url = Field(description="Its base URL.")
-    timeout: PositiveSeconds = Field(
-        default=10.0, description="Bounds one question. Not applied yet: a fixed 10s is used so far."
-    )
+    timeout: PositiveSeconds = Field(default=10.0, description="Bounds one question. Default 10s.")
     max_age: PositiveSeconds = Field(default=120.0, description="An older sample is no evidence. Default 2m.")
     basic_auth: BasicAuthShape | None = Field(default=None, description="How we say who we are.")
 

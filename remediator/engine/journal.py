@@ -26,6 +26,7 @@ from remediator.errors import (
     CorruptJournal,
     IllegalEntry,
     NotCommitted,
+    RefusedRecord,
     StoreError,
 )
 from remediator.ports import Clock, Snapshot, Store, StoreInfo
@@ -206,15 +207,22 @@ class Journal:
 
     async def _serve(self, wishes: Sequence[_Wish]) -> None:
         error: StoreError = NotCommitted("others kept appending first")
-        for _ in range(CONFLICTS):
+        conflicts = 0
+        while conflicts < CONFLICTS:
             draft = self._decide(wishes)
             if not draft.answers and not self.last_error:
                 return  # after an error even an empty append is made: it shows whether the store is back
             wishes = draft.wishes
             try:
                 await self._append(draft)
+            except RefusedRecord as refusal:
+                error = refusal
+                wishes = self._without(draft, refusal)
+                if len(wishes) == len(draft.wishes):
+                    break
             except Conflict as conflict:
                 error = conflict
+                conflicts += 1
                 if not await self._follow_up(conflict):
                     break
             except StoreError as fault:
@@ -226,6 +234,17 @@ class Journal:
         self.on_error(self.last_error)
         for wish in wishes:
             _fail(wish, error)
+
+    def _without(self, draft: _Draft, refusal: RefusedRecord) -> list[_Wish]:
+        """Fails the one whose record the store refused, and gives back those who may be tried without it."""
+        rest: list[_Wish] = []
+        for wish, entries in draft.answers:
+            if any(entry.id == refusal.record for entry in entries):
+                self.on_error(str(refusal))
+                _fail(wish, refusal)
+            else:
+                rest.append(wish)
+        return rest
 
     async def _follow_up(self, conflict: Conflict) -> bool:
         """After a conflict: whether the state is now what the journal says, so that deciding again makes sense."""

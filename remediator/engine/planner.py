@@ -16,7 +16,7 @@ from remediator.core.alerts import AlertStatus, parse_notification
 from remediator.core.planning import dispose
 from remediator.core.state import Moment, Pending, State
 from remediator.engine.parts import Parts
-from remediator.errors import IllegalEntry, StoreError
+from remediator.errors import IllegalEntry, RefusedRecord, StoreError
 
 BELL = "planner"
 PORTION = 32
@@ -79,7 +79,7 @@ class PlannerLoop:
         journal = self._parts.journal
         try:
             await journal.commit(lambda state, moment: self._dispose(state, moment, pending))
-        except IllegalEntry as fault:
+        except (IllegalEntry, RefusedRecord) as fault:
             reason = str(fault)
             await journal.commit(lambda state, _: quarantine(pending, reason) if pending.seq in state.pending else ())
 

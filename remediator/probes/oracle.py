@@ -14,7 +14,6 @@ from remediator.probes.judging import cannot_tell, judge_vector
 # How many points a look back has, and the bounds of the step between them (s).
 POINTS = 20
 MIN_STEP, MAX_STEP = 1.0, 60.0
-TIMEOUT = 10.0
 
 
 class PrometheusOracle:
@@ -28,7 +27,7 @@ class PrometheusOracle:
         fault = expression_fault(expr)
         if fault:
             return cannot_tell(fault)
-        until = deadline(TIMEOUT)
+        until = deadline(self._prometheus.timeout)
         series = await self._prometheus.instant(expr, at=now, until=until)
         if isinstance(series, Useless):
             return cannot_tell(series.sentence)

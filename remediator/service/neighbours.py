@@ -89,4 +89,5 @@ def _prometheus(settings: Settings) -> PrometheusTarget | None:
         username=username,
         password_file=password_file,
         max_age=settings.prometheus.max_age,
+        timeout=settings.prometheus.timeout,
     )

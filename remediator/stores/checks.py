@@ -6,10 +6,10 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from remediator.core.chain import Head
-from remediator.errors import CorruptJournal, NotCommitted
+from remediator.errors import CorruptJournal, NotCommitted, RefusedRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from remediator.core.entries import Record
     from remediator.ports import Snapshot
@@ -26,27 +26,19 @@ def head_after(expect: Head, records: Sequence[Record]) -> Head:
     return Head(records[-1].seq, records[-1].mac) if records else expect
 
 
-def twice(names: Iterable[str]) -> str:
-    """The first name that occurs a second time; empty if each occurs once."""
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            return name
-        seen.add(name)
-    return ""
+def id_taken(record: Record, seq: int) -> RefusedRecord:
+    """The refusal of a record whose id entry `seq` carries already."""
+    sentence = f"the append was refused: entry {seq} has the id {record.id!r} already; it was appended before"
+    return RefusedRecord(record.id, sentence)
 
 
-def id_taken(name: str, seq: int) -> NotCommitted:
-    """The refusal of an id that entry `seq` carries already."""
-    return NotCommitted(f"the append was refused: entry {seq} has the id {name!r} already; it was appended before")
-
-
-def claim_taken(name: str, seq: int) -> NotCommitted:
-    """The refusal of a claim that entry `seq` holds already."""
-    return NotCommitted(
-        f"the append was refused: the claim {name!r} is held by entry {seq}; what it names may happen only once. "
+def claim_taken(record: Record, claim: str, seq: int) -> RefusedRecord:
+    """The refusal of a record with a claim that entry `seq` holds already."""
+    sentence = (
+        f"the append was refused: the claim {claim!r} is held by entry {seq}; what it names may happen only once. "
         "Fold the journal again; if the fold admits a second, that is a fault of this program"
     )
+    return RefusedRecord(record.id, sentence)
 
 
 def require_contiguous(after: int, records: Sequence[Record]) -> Sequence[Record]:

@@ -15,7 +15,7 @@ import msgspec
 from remediator.core.chain import Head
 from remediator.errors import Conflict, NotCommitted, StoreError
 from remediator.ports import StoreInfo
-from remediator.stores.checks import claim_taken, head_after, id_taken, require_contiguous, seal, twice
+from remediator.stores.checks import claim_taken, head_after, id_taken, require_contiguous, seal
 from remediator.stores.faults import Faults, meet
 
 if TYPE_CHECKING:
@@ -149,17 +149,18 @@ class MemoryStore:
         return head
 
     def _require_unique(self, records: Sequence[Record]) -> None:
-        first = {claim: record.seq for record in reversed(records) for claim in record.claims}
+        ids: dict[str, int] = {}
+        claims: dict[str, int] = {}
         for record in records:
-            if record.id in self.disk.ids:
-                raise id_taken(record.id, self.disk.ids[record.id])
+            holder = self.disk.ids.get(record.id, ids.get(record.id))
+            if holder is not None:
+                raise id_taken(record, holder)
+            ids[record.id] = record.seq
             for claim in record.claims:
-                if claim in self.disk.claims:
-                    raise claim_taken(claim, self.disk.claims[claim])
-        if name := twice(record.id for record in records):
-            raise id_taken(name, next(record.seq for record in records if record.id == name))
-        if name := twice(claim for record in records for claim in record.claims):
-            raise claim_taken(name, first[name])
+                holder = self.disk.claims.get(claim, claims.get(claim))
+                if holder is not None:
+                    raise claim_taken(record, claim, holder)
+                claims[claim] = record.seq
 
 
 def _passes(row: IncidentRow, wanted: IncidentFilter) -> bool:

@@ -191,14 +191,14 @@ def _refusal(
         row = connection.execute("SELECT seq FROM journal WHERE id = ?", (record.id,)).fetchone()
         holder = row[0] if row is not None else ids.setdefault(record.id, record.seq)
         if holder != record.seq:
-            return id_taken(record.id, holder)
+            return id_taken(record, holder)
     claims: dict[str, int] = {}
     for record in records:
         for claim in record.claims:
             row = connection.execute("SELECT seq FROM claim WHERE name = ?", (claim,)).fetchone()
             if row is None and claim in claims:
-                return claim_taken(claim, claims[claim])
+                return claim_taken(record, claim, claims[claim])
             if row is not None and row[0] != record.seq:
-                return claim_taken(claim, row[0])
+                return claim_taken(record, claim, row[0])
             claims[claim] = record.seq
     return fault

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from remediator.core import entries as e
 from remediator.engine.journal import BATCH, Decider, Journal
-from remediator.errors import IllegalEntry, NotCommitted
+from remediator.errors import IllegalEntry, NotCommitted, RefusedRecord
 from remediator.ports import IncidentRow
 from remediator.stores.faults import Fault
 from remediator.stores.memory import MemoryStore
@@ -261,3 +262,44 @@ async def test_a_start_from_a_snapshot_is_the_start_from_the_whole_journal(rig: 
             states.append(journal.state)
     assert states[0] == states[1]
     assert states[0].runs
+
+
+async def test_a_record_that_the_store_refuses_fails_only_its_own_caller(rig: Rig) -> None:
+    store = CountingStore()
+    told: list[str] = []
+    async with open_journal(rig, store) as journal:
+        journal.on_error = told.append
+        store.disk.claims["disposed:4"] = 1
+
+        first = wish(journal, "a", "b")
+        refused = asyncio.ensure_future(_ask(journal, settle))
+        last = wish(journal, "c")
+        whole = [await first, await last]
+        with pytest.raises(RefusedRecord, match="'disposed:4' is held by entry 1"):
+            await refused
+        assert [getattr(entry.fact, "scope", "") for answer in whole for entry in answer] == ["a", "b", "c"]
+        assert store.sizes == [1, 5, 3], "one append with it, one without it"
+        assert journal.last_error == "", "the store is not at fault, and the service stays ready"
+        assert len(told) == 1, "but it is told: fold and store disagree"
+        assert await wish(journal, "d")
+
+
+async def test_several_refused_records_leave_the_lane_one_by_one(rig: Rig) -> None:
+    store = CountingStore()
+    async with open_journal(rig, store) as journal:
+        store.disk.claims |= {f"disposed:{seq}": 1 for seq in range(2, 80)}
+        refused = [asyncio.ensure_future(_ask(journal, settle)) for _ in range(40)]
+        good = wish(journal, "a")
+        answers = await asyncio.gather(*refused, return_exceptions=True)
+        assert all(isinstance(answer, RefusedRecord) for answer in answers)
+        assert await good
+
+
+def settle(state: State, _moment: Moment) -> Sequence[e.AnyFact]:
+    """A notification that is settled at once; settling it is a claim."""
+    received = e.NotificationReceived(alerts=0, body=msgspec.Raw(b"{}"))
+    return [received, e.NotificationDisposed(notification=state.seq + 1, alerts=())]
+
+
+async def _ask(journal: Journal, decider: Decider) -> tuple[e.Entry, ...]:
+    return await journal.commit(decider)

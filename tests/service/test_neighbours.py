@@ -40,7 +40,7 @@ def test_what_is_named_keeps_its_name_url_and_credentials(home: Home) -> None:
     home.write(
         "remediator.yml",
         f"""
-prometheus: {{ url: "http://127.0.0.1:9090/", max_age: 90s, {auth} }}
+prometheus: {{ url: "http://127.0.0.1:9090/", max_age: 90s, timeout: 3s, {auth} }}
 alertmanager: {{ url: "http://127.0.0.1:9093", {auth} }}
 targets:
   kumomta:
@@ -77,7 +77,11 @@ targets:
     assert targets.alertmanager is not None
     assert (targets.alertmanager.url, targets.alertmanager.username) == ("http://127.0.0.1:9093", "ops")
     assert targets.prometheus is not None
-    assert (targets.prometheus.url, targets.prometheus.max_age) == ("http://127.0.0.1:9090", 90.0)
+    assert (targets.prometheus.url, targets.prometheus.max_age, targets.prometheus.timeout) == (
+        "http://127.0.0.1:9090",
+        90.0,
+        3.0,
+    )
     assert targets.prometheus.password_file == secret
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
+import respx
 
+from remediator.actions.http_client import HttpClient
 from remediator.actions.prometheus_client import Prometheus
+from remediator.actions.targets import PrometheusTarget
 from remediator.core.outcomes import Look
 from remediator.probes.oracle import PrometheusOracle
 
@@ -111,3 +116,22 @@ async def test_a_look_back_covers_the_whole_hold_in_bounded_steps(
     assert end - hold - start <= step
     assert 1.0 <= step <= 60.0
     assert (end - start) / step == pytest.approx(round((end - start) / step), abs=1e-6)
+
+
+async def test_a_question_ends_when_the_time_of_the_settings_is_over() -> None:
+    target = PrometheusTarget(url="http://prometheus.example:9090/", timeout=0.05)
+
+    async def never(_request: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def no_rest(_seconds: float) -> None:
+        return None
+
+    oracle = PrometheusOracle(Prometheus(target, http=HttpClient(rest=no_rest)))
+    async with asyncio.timeout(5.0):
+        with respx.mock:
+            respx.get(url__startswith="http://prometheus.example:9090/").mock(side_effect=never)
+            seen = await oracle.holds("up == 0", hold=0.0, now=NOW)
+    assert seen.look is Look.UNKNOWN
+    assert "does not answer" in seen.sentence
