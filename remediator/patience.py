@@ -27,6 +27,7 @@ class Patience:
     def add(self, wait: Wait) -> None:
         """Begins to watch `wait`."""
         loop = asyncio.get_running_loop()
+        wait.end = loop.time() + self.seconds
         self._waits[wait] = None
         if self._timer is None or self._loop is not loop:
             self._loop = loop
@@ -64,7 +65,6 @@ class Wait:
             raise RuntimeError("only a task can wait")
         self.task = task
         self._cancels = task.cancelling()
-        self.end = asyncio.get_running_loop().time() + self._patience.seconds
         self._patience.add(self)
 
     def __exit__(

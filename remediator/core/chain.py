@@ -11,11 +11,12 @@ import hmac
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import msgspec
+
 GENESIS = bytes(32)
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True, gc=False):
     """The end of a journal: its last sequence number and mac. An empty journal ends at 0 with the genesis mac."""
 
     seq: int = 0
@@ -30,6 +31,10 @@ def sign(key: bytes, seq: int, previous: bytes, body: bytes) -> bytes:
     return hmac.digest(key, seq.to_bytes(8, "big") + previous + body, hashlib.sha256)
 
 
+START = Head()
+"""The end of an empty journal."""
+
+
 @dataclass(frozen=True, slots=True)
 class Break:
     """The first bad place of a journal."""
@@ -38,7 +43,7 @@ class Break:
     sentence: str
 
 
-def check(key: bytes, records: Iterable[tuple[int, bytes, bytes]], start: Head = Head()) -> Iterator[Head | Break]:
+def check(key: bytes, records: Iterable[tuple[int, bytes, bytes]], start: Head = START) -> Iterator[Head | Break]:
     """The head after each record (seq, body, mac) that follows `start`; ends with a Break at the first bad one."""
     head = start
     for seq, body, mac in records:

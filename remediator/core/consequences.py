@@ -33,6 +33,8 @@ class Routing:
 
 def consequences(before: State, after: State, fact: e.AnyFact, planner: Planner, routing: Routing) -> list[e.AnyFact]:
     """What else has to be in the same append as `fact`; `before` and `after` are the states around it."""
+    if type(fact) not in _ENTAILING:  # nearly all, in an alert storm
+        return []
     match fact:
         case e.RunEnded():
             return _run_ended(before, after, fact, planner)
@@ -47,6 +49,11 @@ def consequences(before: State, after: State, fact: e.AnyFact, planner: Planner,
             return _last_word(before, after, fact, routing)
         case _:
             return []
+
+
+_ENTAILING = frozenset(
+    {e.RunEnded, e.ApprovalRefused, e.ApprovalExpired, e.Escalated, e.ApprovalRequested, e.IncidentClosed}
+)
 
 
 def _approval_over(fact: e.ApprovalRefused | e.ApprovalExpired) -> list[e.AnyFact]:

@@ -58,7 +58,7 @@ AnyFact = (
 )  # fmt: skip
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A fact with its place and time. `mono` is the monotonic clock of boot `boot` of replica `replica`, in seconds."""
 
     seq: int
@@ -75,7 +75,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         return kind_of(self.fact)
 
 
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
+class Draft(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """An entry before it has a place: what is signed and stored (the sequence number is the store's key)."""
 
     id: str
@@ -86,7 +86,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     fact: AnyFact
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What a store keeps of an entry: opaque bytes, their place in the chain, and what it is found by.
 
     `claims` are names that may exist only once in a journal (one intent per attempt, one run per episode and rule):
@@ -129,6 +129,8 @@ def kind_of(fact: Fact) -> str:
 
 def claims_of(fact: AnyFact) -> tuple[str, ...]:
     """The names that this fact may be the only one to carry."""
+    if type(fact) is NotificationReceived:  # claims nothing, and an alert storm consists of it
+        return ()
     match fact:
         case StepIntent():
             return (f"intent:{fact.run}/{fact.step}/{fact.attempt}",)

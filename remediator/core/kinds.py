@@ -15,7 +15,7 @@ from remediator.core.plans import Plan
 from remediator.core.verdicts import Verdict
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+class Fact(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, tag_field="kind"):
     """What an entry tells."""
 
 

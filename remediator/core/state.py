@@ -17,7 +17,7 @@ from remediator.core.outcomes import Outcome, Result
 from remediator.core.plans import Plan, target_text
 
 
-class Moment(msgspec.Struct, frozen=True):
+class Moment(msgspec.Struct, frozen=True, gc=False):
     """A time by two clocks: `at` by the wall (unix s), `mono` by the monotonic clock of boot `boot` (s)."""
 
     at: float
@@ -217,7 +217,7 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     next_at: float
 
 
-class Pending(msgspec.Struct, frozen=True, kw_only=True):
+class Pending(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A notification that nothing has been decided about; `at` is when it came."""
 
     seq: int
@@ -225,7 +225,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     fact: NotificationReceived
 
 
-class Tally(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Tally(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """The equation of G2: received = disposed + pending, at every position."""
 
     received: int = 0

@@ -36,7 +36,7 @@ class PlannerLoop:
 
     def note(self, entries: Sequence[e.Entry]) -> None:
         """Takes up what was just accepted."""
-        fresh = [entry.seq for entry in entries if isinstance(entry.fact, e.NotificationReceived)]
+        fresh = [entry.seq for entry in entries if type(entry.fact) is e.NotificationReceived]
         if fresh:
             self._queue.extend(fresh)
             self._parts.ring(BELL)

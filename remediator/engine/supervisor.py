@@ -103,7 +103,10 @@ class Engine:
     def _on_commit(self, entries: Sequence[e.Entry], _before: State, after: State) -> None:
         self._planner.note(entries)
         for entry in entries:
-            self._notice(entry.fact, after)
+            if (
+                type(entry.fact) is not e.NotificationReceived
+            ):  # that is the planner's alone, and a storm consists of it
+                self._notice(entry.fact, after)
 
     def _notice(self, fact: e.AnyFact, after: State) -> None:
         match fact:

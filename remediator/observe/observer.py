@@ -51,6 +51,7 @@ class Observer:
         self._rules: set[str] = set()
         self._followers: list[Follower] = []
         self._answers: dict[int, Counter] = {}
+        self._tells_all = self.log.wants("info")
 
     def set_rules(self, names: Iterable[str], actions: Iterable[str]) -> None:
         """Brings every series of these rules and actions into being, so that a first increase is seen as one."""
@@ -105,8 +106,12 @@ class Observer:
     def on_commit(self, entries: Sequence[e.Entry], before: State, after: State) -> None:
         """One commit: its entries, the state before and after."""
         self._state = after
-        seen = Seen(entries, before, after)
+        seen: Seen | None = None
         for entry in entries:
+            if type(entry.fact) is e.NotificationReceived and not self._tells_all:
+                self.metrics.last_webhook.set(entry.at)  # nothing more is said of it, and a storm consists of it
+                continue
+            seen = seen or Seen(entries, before, after)
             count(self.metrics, entry, seen)
             self._write(entry, seen)
         for follower in tuple(self._followers):

@@ -1,7 +1,7 @@
 """The SQLite file: its tables, the settings of a connection, and what its errors mean for an append.
 
-`journal` is the truth; `head` is its end, compared and moved by every append; `claim` holds what may exist once;
-`p_incident` is the action log, derived from the journal in the same transaction. Nothing here waits or locks.
+`journal` is the truth; `head` is its end, compared by every append and moved by every entry; `claim` holds what may exist
+once; `p_incident` is the action log, derived from the journal in the same transaction. Nothing here waits or locks.
 """
 
 from __future__ import annotations
@@ -74,11 +74,18 @@ _TABLES = (
     "CREATE INDEX p_incident_by_rule ON p_incident (rule, opened_at, incident)",
     "CREATE INDEX p_incident_by_status ON p_incident (status, opened_at, incident)",
 )
-_TRIGGERS = tuple(
-    f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-    f"BEGIN SELECT RAISE(ABORT, 'the {table} is append-only: {verb} is forbidden'); END"
-    for table in ("journal", "claim")
-    for verb in ("UPDATE", "DELETE")
+_TRIGGERS = (
+    # The head moves with every entry, and only to the next one: an append is then a single statement.
+    """CREATE TRIGGER journal_moves_head AFTER INSERT ON journal BEGIN
+        UPDATE head SET seq = NEW.seq, mac = NEW.mac WHERE seq = NEW.seq - 1;
+        SELECT RAISE(ABORT, 'an entry has to follow the head') WHERE changes() <> 1;
+    END""",
+    *(
+        f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+        f"BEGIN SELECT RAISE(ABORT, 'the {table} is append-only: {verb} is forbidden'); END"
+        for table in ("journal", "claim")
+        for verb in ("UPDATE", "DELETE")
+    ),
 )
 
 

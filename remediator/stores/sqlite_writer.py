@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from remediator.core.chain import Head
 from remediator.errors import Conflict, NotCommitted, StoreError, StoreFull, StoreRefused
 from remediator.ports import StoreInfo
 from remediator.stores import sqlite_schema as schema
@@ -18,16 +18,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from remediator.core.chain import Head
     from remediator.core.entries import Record
     from remediator.ports import IncidentRow, Snapshot
 
-_APPEND = ("INSERT INTO journal VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?, ?)")
-_CLAIM = ("INSERT INTO claim VALUES ", "(?, ?)")
+_COLUMNS = 9
 # Rows of one statement. Each statement gives the GIL away once and has to get it back, which under load is what an append
-# costs most; 200 rows of nine values are far below SQLite's limit of 32,766.
-_TOGETHER = 200
-_MOVE = "UPDATE head SET seq = ?, mac = ? WHERE seq = ? AND mac = ?"
+# costs most; so an append is one statement, of one of few sizes (SQLite keeps them prepared), filled up with empty rows.
+# 256 rows of nine values are far below SQLite's limit of 32,766.
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_NO_ROW = (None,) * _COLUMNS
+_APPEND = {
+    size: "INSERT INTO journal SELECT * FROM (VALUES "  # noqa: S608  (question marks only)
+    + ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?)"] * size)
+    + ") WHERE column1 IS NOT NULL AND (SELECT seq FROM head) = ? AND (SELECT mac FROM head) = ?"
+    for size in _SIZES
+}
+_CLAIM = "INSERT INTO claim VALUES (?, ?)"
 _ROW = """INSERT INTO p_incident VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (incident) DO UPDATE SET
     rule = excluded.rule, target = excluded.target, status = excluded.status, result = excluded.result,
     opened_at = excluded.opened_at, changed_at = excluded.changed_at, sentence = excluded.sentence,
@@ -77,23 +83,27 @@ class Writer:
     def append(self, expect: Head, records: Sequence[Record], rows: Sequence[IncidentRow]) -> Head:
         """As `Store.append`."""
         head = head_after(expect, records)
-        entries = [(r.seq, r.id, r.at, r.kind, r.incident, r.run, r.rule, r.body, r.mac) for r in records]
         claims = [(claim, record.seq) for record in records for claim in record.claims]
-
-        def work(connection: sqlite3.Connection) -> None:
-            if connection.execute(_MOVE, (head.seq, head.mac, expect.seq, expect.mac)).rowcount != 1:
-                raise Conflict(schema.head_of(connection).seq)
-            try:
-                _insert(connection, _APPEND, entries)
-                _insert(connection, _CLAIM, claims)
-            except sqlite3.IntegrityError as fault:
-                raise _refusal(connection, records, fault) from fault
-            connection.executemany(_ROW, [_line(row) for row in rows])
-
-        self._write(work)
+        if claims or rows or not 0 < len(records) <= _SIZES[-1]:
+            self._write(lambda connection: _put(connection, expect, records, claims, rows))
+        else:
+            self._append_alone(expect, records)
         if not self._ballast.present:
             self._ballast.restore()
         return head
+
+    def _append_alone(self, expect: Head, records: Sequence[Record]) -> None:
+        """Entries and nothing beside them, as one statement that is its own transaction: what an alert storm consists of."""
+        connection = self._usable()
+        try:
+            _insert(connection, expect, records)
+        except sqlite3.IntegrityError as fault:
+            raise self._noted(_refused(_refusal(connection, records, fault), self._path)) from fault
+        except sqlite3.Error as fault:
+            self._take_back(connection)
+            raise self._noted(_lost(fault, self._path)) from fault
+        except UnicodeEncodeError as fault:
+            raise _not_text(fault) from fault
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
         """Keeps this one and the newest other; errors as `append`."""
@@ -133,7 +143,7 @@ class Writer:
             raise self._noted(schema.before_commit(fault, self._path)) from fault
         except UnicodeEncodeError as fault:
             self._take_back(connection)
-            raise NotCommitted(f"the append was refused: a text in it is not Unicode ({fault})") from fault
+            raise _not_text(fault) from fault
         except BaseException:
             self._take_back(connection)
             raise
@@ -174,12 +184,52 @@ def _line(row: IncidentRow) -> tuple[str | float, ...]:
     )  # fmt: skip
 
 
-def _insert(connection: sqlite3.Connection, statement: tuple[str, str], rows: Sequence[tuple[object, ...]]) -> None:
-    """All rows, many to a statement."""
-    head, values = statement
-    for start in range(0, len(rows), _TOGETHER):
-        some = rows[start : start + _TOGETHER]
-        connection.execute(head + ", ".join([values] * len(some)), list(itertools.chain.from_iterable(some)))
+def _put(
+    connection: sqlite3.Connection,
+    expect: Head,
+    records: Sequence[Record],
+    claims: Sequence[tuple[str, int]],
+    rows: Sequence[IncidentRow],
+) -> None:
+    """All of one append, within a transaction."""
+    if not records and schema.head_of(connection) != expect:
+        raise Conflict(schema.head_of(connection).seq)
+    try:
+        for start in range(0, len(records), _SIZES[-1]):
+            some = records[start : start + _SIZES[-1]]
+            _insert(connection, expect, some)
+            expect = Head(some[-1].seq, some[-1].mac)
+        connection.executemany(_CLAIM, claims)
+    except sqlite3.IntegrityError as fault:
+        raise _refusal(connection, records, fault) from fault
+    connection.executemany(_ROW, [_line(row) for row in rows])
+
+
+def _insert(connection: sqlite3.Connection, expect: Head, records: Sequence[Record]) -> None:
+    """The entries, if the journal ends at `expect`; Conflict if it does not."""
+    size = next(size for size in _SIZES if size >= len(records))
+    values: list[object] = []
+    for r in records:
+        values += (r.seq, r.id, r.at, r.kind, r.incident, r.run, r.rule, r.body, r.mac)
+    values += _NO_ROW * (size - len(records))
+    values += (expect.seq, expect.mac)
+    if connection.execute(_APPEND[size], values).rowcount != len(records):
+        raise Conflict(schema.head_of(connection).seq)
+
+
+def _lost(fault: sqlite3.Error, path: Path) -> StoreError:
+    """What an error of an append in one statement means: its COMMIT is part of it, so if it began, nobody can know."""
+    if schema.code_of(fault) in {0, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return schema.before_commit(fault, path)
+    return schema.during_commit(fault, path)
+
+
+def _not_text(fault: UnicodeEncodeError) -> NotCommitted:
+    return NotCommitted(f"the append was refused: a text in it is not Unicode ({fault})")
+
+
+def _refused(found: NotCommitted | sqlite3.IntegrityError, path: Path) -> StoreError:
+    return found if isinstance(found, NotCommitted) else schema.before_commit(found, path)
 
 
 def _refusal(
