@@ -58,6 +58,7 @@ class Wait:
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
         self.overdue = False
+        self.end = float("inf")
 
     def __enter__(self) -> None:
         task = asyncio.current_task()
