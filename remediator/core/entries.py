@@ -47,6 +47,7 @@ from remediator.core.kinds import (
     VerifyLooked,
     VerifyStarted,
 )
+from remediator.core.kinds_keeping import JournalPruned, StateSwept
 
 AnyFact = (
     JournalOpened | ServiceStarted | ServiceStopped | ConfigLoaded | ConfigRefused
@@ -54,7 +55,7 @@ AnyFact = (
     | RunPlanned | RunDecided | ApprovalRequested | ApprovalGiven | ApprovalRefused | ApprovalExpired | RunStarted
     | StepIntent | StepOutcome | VerifyStarted | VerifyLooked | VerifyConcluded | RollbackStarted | RunParked
     | PersonDecided | RunEnded | LateEvidence | UndoIntent | UndoConcluded | PauseSet | PauseCleared | Escalated
-    | MessageIntent | MessageOutcome | Quarantined
+    | MessageIntent | MessageOutcome | Quarantined | StateSwept | JournalPruned
 )  # fmt: skip
 
 
@@ -167,6 +168,7 @@ __all__ = [
     "IncidentClosed",
     "IncidentOpened",
     "JournalOpened",
+    "JournalPruned",
     "LateEvidence",
     "MessageIntent",
     "MessageOutcome",
@@ -185,6 +187,7 @@ __all__ = [
     "RunStarted",
     "ServiceStarted",
     "ServiceStopped",
+    "StateSwept",
     "StepIntent",
     "StepOutcome",
     "UndoConcluded",

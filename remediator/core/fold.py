@@ -15,6 +15,7 @@ import msgspec
 
 from remediator.core import entries as e
 from remediator.core.fold_runs import fold_run
+from remediator.core.forgetting import next_number, swept
 from remediator.core.state import (
     Episode,
     EpisodeStatus,
@@ -113,7 +114,7 @@ def _firing(state: State, episode: Episode | None, alert: e.AlertRead, at: float
         return state
     opened = Episode(
         identity=alert.identity,
-        number=episode.number + 1 if episode else 1,
+        number=next_number(state, alert.identity),
         status=EpisodeStatus.OPEN,
         starts_at=alert.starts_at,
         latest_start=alert.starts_at,
@@ -178,6 +179,7 @@ def _incident_opened(state: State, fact: e.IncidentOpened, entry: e.Entry) -> St
         opened=_moment(entry),
         changed_at=entry.at,
         by=fact.by,
+        place=entry.seq,
     )
     key = (fact.rule, incident.target_text)
     if key in state.open_by_key:
@@ -255,6 +257,18 @@ def _message_told(state: State, fact: e.MessageOutcome, _entry: e.Entry) -> Stat
     return replace(state, outbox=state.outbox.set(fact.message, again))
 
 
+def _swept(state: State, fact: e.StateSwept, entry: e.Entry) -> State:
+    return swept(state, fact, _moment(entry))
+
+
+def _pruned(state: State, fact: e.JournalPruned, _entry: e.Entry) -> State:
+    if not state.pruned_seq < fact.seq <= state.seq:
+        raise IllegalEntry(
+            f"entries up to {fact.seq} cannot be pruned: {state.pruned_seq} were, and there are {state.seq}"
+        )
+    return replace(state, pruned_seq=fact.seq, pruned_mac=fact.mac)
+
+
 _Folder = Callable[[State, F, e.Entry], State]
 _FOLDERS: dict[type[e.Fact], Callable[..., State]] = {
     e.JournalOpened: _opened,
@@ -268,6 +282,8 @@ _FOLDERS: dict[type[e.Fact], Callable[..., State]] = {
     e.NotificationReceived: _received,
     e.NotificationDisposed: _disposed,
     e.EpisodeLapsed: _lapsed,
+    e.StateSwept: _swept,
+    e.JournalPruned: _pruned,
     e.IncidentOpened: _incident_opened,
     e.IncidentClosed: _incident_closed,
     e.Escalated: _escalated,

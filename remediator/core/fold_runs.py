@@ -15,6 +15,7 @@ from collections.abc import Callable
 import msgspec
 
 from remediator.core import entries as e
+from remediator.core.forgetting import is_live, opened_at
 from remediator.core.outcomes import EffectClass, Result, UndoResult
 from remediator.core.state import WORKING, Grant, Moment, Run, RunStatus, State, Undo
 from remediator.core.verification import RECOVERED
@@ -22,8 +23,6 @@ from remediator.errors import IllegalEntry
 
 replace = msgspec.structs.replace
 
-# Windows are remembered a little longer than they are enforced (1.01 W + 1 s, reliability.md G5).
-MEMORY_FACTOR = 1.05
 _LAST_WORDS = frozenset(status.value for status in RunStatus if status.final)
 _HELD_BACK = frozenset({RunStatus.PLANNED, RunStatus.DEFERRED})
 
@@ -130,13 +129,15 @@ def _started(state: State, fact: e.RunStarted, moment: Moment) -> State:
 
 
 def _grant(state: State, fact: e.RunStarted, moment: Moment) -> State:
-    horizon = state.longest_window * MEMORY_FACTOR + 60.0
-    kept = tuple(
-        grant
-        for grant in state.grants.get(fact.rule, ())
-        if grant.ended is None or moment.since(grant.ended) <= horizon
+    kept = tuple(grant for grant in state.grants.get(fact.rule, ()) if is_live(state, grant, moment))
+    grant = Grant(
+        rule=fact.rule,
+        target=fact.target,
+        run=fact.run,
+        incident=fact.incident,
+        taken=moment,
+        place=opened_at(state, fact.incident),
     )
-    grant = Grant(rule=fact.rule, target=fact.target, run=fact.run, incident=fact.incident, taken=moment)
     return replace(state, grants=state.grants.set(fact.rule, (*kept, grant)))
 
 
@@ -183,6 +184,7 @@ def _register_undo(state: State, run: Run, fact: e.StepIntent, due_at: float) ->
         key=fact.key,
         due_at=due_at,
         tries=tried + 1 if tried else 0,
+        place=opened_at(state, run.incident),
     )
     return replace(state, undos=state.undos.set(undo.id, undo))
 

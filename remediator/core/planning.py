@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from remediator.core import entries as e
 from remediator.core.alerts import Alert, AlertStatus, Malformed, Notification, identity
 from remediator.core.durations import format_duration
+from remediator.core.forgetting import next_number
 from remediator.core.params import Json, ParamType, check_scope, parse_value
 from remediator.core.plans import (
     Plan,
@@ -27,6 +28,7 @@ from remediator.core.plans import (
 from remediator.core.rendering import Scope, Tree, fill, fill_tree, starts_with_blank
 from remediator.core.rules import Check, Condition, Limit, Mode, Rule, Ruleset, Rung, Step
 from remediator.core.state import Episode, EpisodeStatus, State
+from remediator.core.telling import clock_time
 
 # Short and speakable: no vowels (no words), no letters that look like digits.
 _ALPHABET = "23456789bcdfghjkmnpqrstvwxz"
@@ -130,11 +132,11 @@ class _Draft:
         if self._episodes.get(name, known is not None and known.status is EpisodeStatus.OPEN):
             disposal = e.Disposal(disposition="duplicate", reason="this firing is already known")
             return e.AlertRead(identity=name, status=alert.status, starts_at=alert.starts_at, disposals=(disposal,))
-        if _is_late_copy(known, alert):
-            disposal = e.Disposal(disposition="stale", reason="a late copy of a firing that is over")
+        if late := _why_late(self._state, known, alert):
+            disposal = e.Disposal(disposition="stale", reason=late)
             return e.AlertRead(identity=name, status=alert.status, starts_at=alert.starts_at, disposals=(disposal,))
         self._episodes[name] = True
-        episode = f"{name}.{known.number + 1 if known else 1}"
+        episode = f"{name}.{next_number(self._state, name)}"
         return e.AlertRead(
             identity=name,
             status=alert.status,
@@ -191,11 +193,17 @@ class _Draft:
         )
 
 
-def _is_late_copy(known: Episode | None, alert: Alert) -> bool:
-    """Whether this firing began before an end that was already heard: the HA twin's late copy."""
-    if known is None or known.status is not EpisodeStatus.RESOLVED or known.ends_at is None:
-        return False
-    return alert.starts_at <= known.ends_at
+def _why_late(state: State, known: Episode | None, alert: Alert) -> str:
+    """Why this is the HA twin's late copy: it began before an end that was heard; empty if it is none.
+
+    Ends that are forgotten are all covered by the latest of them: what began before it and is not known is too old.
+    """
+    if known is None:
+        too_old = alert.starts_at <= state.forgotten_until
+        return f"began before {clock_time(state.forgotten_until)}, of which firings are forgotten" if too_old else ""
+    if known.status is not EpisodeStatus.RESOLVED or known.ends_at is None or alert.starts_at > known.ends_at:
+        return ""
+    return "a late copy of a firing that is over"
 
 
 def _is_old_end(known: Episode | None, alert: Alert) -> bool:

@@ -28,7 +28,10 @@ from remediator.core.state import (
 from remediator.core.state import Map as StateMap
 
 # Raised whenever the shape of the state changes: older snapshots are then dropped and rebuilt.
-SHAPE = 2
+SHAPE = 3
+# The journal may be pruned, and then there is nothing to rebuild a state from: from shape 3 on, fields are only added, each
+# with a default that older snapshots mean, and all shapes from this one on are read (tests/golden/snapshots).
+OLDEST_SHAPE = 3
 _SEAL = 32
 
 
@@ -51,6 +54,10 @@ class _Frozen(msgspec.Struct, frozen=True, kw_only=True):
     outbox: dict[str, Outgoing]
     escalated: dict[str, float]
     incident_by_episode: dict[str, tuple[str, ...]]
+    firings: int = 0
+    forgotten_until: float = 0.0
+    pruned_seq: int = 0
+    pruned_mac: str = ""
 
 
 _decoder = msgspec.json.Decoder(_Frozen)
@@ -93,7 +100,7 @@ def thaw(sealed: bytes, key: bytes) -> State | None:
         frozen = _decoder.decode(zlib.decompress(payload))
     except (msgspec.DecodeError, zlib.error):
         return None
-    if frozen.shape != SHAPE:
+    if not OLDEST_SHAPE <= frozen.shape <= SHAPE:
         return None
     fields: dict[str, Any] = {
         name: _mapped(getattr(frozen, name)) for name in State.__struct_fields__ if name != "open_by_key"

@@ -82,6 +82,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     dry: bool = False
     by: str = ""
     status: str = "planned"
+    place: int = 0  # the entry that opened it: what is older may be pruned
 
     @property
     def target_text(self) -> str:
@@ -172,6 +173,7 @@ class Undo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tries: int = 0
     next_at: float | None = None
     cause: str = ""
+    place: int = 0  # the entry that opened its incident
 
     @property
     def id(self) -> str:
@@ -193,6 +195,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     incident: str
     taken: Moment
     ended: Moment | None = None
+    place: int = 0  # the entry that opened its incident
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -256,6 +259,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     outbox: Map[str, Outgoing] = Map()
     escalated: Map[str, float] = Map()
     incident_by_episode: Map[str, tuple[str, ...]] = Map()
+    firings: int = 0  # the highest number of a firing that was forgotten: no later one may have its name again
+    forgotten_until: float = 0.0  # the latest end of a firing that was forgotten (unix s)
+    pruned_seq: int = 0
+    pruned_mac: str = ""  # of entry `pruned_seq`, in hex
 
     @property
     def active_runs(self) -> tuple[Run, ...]:

@@ -119,6 +119,8 @@ def _tell_intake(fact: e.AnyFact) -> tuple[str, str] | None:
             return "alerts", _disposed(fact)
         case e.EpisodeLapsed():
             return "lapsed", fact.reason
+        case e.StateSwept():
+            return "forgot", f"what was over before {clock_time(fact.before)}"
         case _:
             return None
 
@@ -135,6 +137,9 @@ def _tell_service(fact: e.AnyFact) -> tuple[str, str] | None:
             return "service", f"stopped: {fact.reason}"
         case e.JournalOpened():
             return "journal", f"opened, store {fact.store_id}"
+        case e.JournalPruned():
+            kept = f", kept in {fact.archive}" if fact.archive else ""
+            return "pruned", f"{fact.count} entries up to {fact.seq}{kept}; the chain goes on from {fact.mac[:16]}"
         case e.PauseSet():
             end = f" until {clock_time(fact.until)}" if fact.until is not None else ""
             return "paused", f"{fact.scope} by {fact.by}{end}: {fact.reason}"

@@ -1,10 +1,12 @@
-"""Clocks that belong to no run: the end of a pause, episodes of which nothing was heard, a store that may be back."""
+"""Clocks that belong to no run: the end of a pause, episodes of which nothing was heard or that are over for long, a store
+that may be back."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from remediator.core import entries as e
+from remediator.core.forgetting import keep_for, sweep
 from remediator.core.state import EpisodeStatus, Moment, State
 from remediator.core.telling import length
 from remediator.engine.parts import Parts
@@ -15,6 +17,8 @@ BELL = "timers"
 LOOK_EVERY = 60.0
 # A store that failed is tried this often (s), so that the service is ready again without anything to be done.
 TRY_EVERY = 5.0
+# What may be forgotten is looked for this often (s).
+SWEEP_EVERY = 3600.0
 
 
 class Timers:
@@ -22,6 +26,7 @@ class Timers:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._swept = float("-inf")
 
     async def watch(self) -> None:
         """Watches, for ever."""
@@ -33,6 +38,7 @@ class Timers:
                     await self._parts.journal.commit(lambda _state, _moment: ())
                 if self._lapsed(self._parts.journal.state, self._parts.journal.moment()):
                     await self._parts.journal.commit(self._lapsed)
+                await self._sweep()
             except StoreError:
                 await self._parts.clock.sleep(1.0)
             await self._parts.rest(BELL, self._until_next())
@@ -42,6 +48,17 @@ class Timers:
         often = TRY_EVERY if self._parts.journal.last_error else LOOK_EVERY
         ends = [pause.until - now for pause in self._parts.journal.state.pauses.values() if pause.until is not None]
         return min([often, *ends])
+
+    async def _sweep(self) -> None:
+        if self._parts.clock.monotonic() - self._swept < SWEEP_EVERY:
+            return
+        if self._forgettable(self._parts.journal.state, self._parts.journal.moment()):
+            await self._parts.journal.commit(self._forgettable)
+        self._swept = self._parts.clock.monotonic()
+
+    def _forgettable(self, state: State, moment: Moment) -> Sequence[e.AnyFact]:
+        config = self._parts.config
+        return sweep(state, moment, keep_for(config.ruleset.rules, config.lapse_after))
 
     def _pauses_over(self, state: State, moment: Moment) -> Sequence[e.AnyFact]:
         return [

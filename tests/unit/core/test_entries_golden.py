@@ -16,7 +16,7 @@ import pytest
 from remediator.core import entries as e
 from remediator.core.chain import Head, check, sign
 from remediator.core.fold import fold
-from remediator.core.snapshots import freeze, thaw
+from remediator.core.snapshots import OLDEST_SHAPE, SHAPE, freeze, thaw
 from remediator.core.state import State
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def draft_of(entry: e.Entry) -> e.Draft:
 
 def test_there_is_a_golden_file_for_every_kind_and_for_nothing_else() -> None:
     assert {path.stem for path in (GOLDEN / "entries").glob("*.json")} == set(KINDS)
-    assert len(KINDS) == 35
+    assert len(KINDS) == 37
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -160,10 +160,21 @@ def test_a_snapshot_that_is_not_ours_is_dropped(build: Build) -> None:
         assert thaw(bad, KEY) is None
 
 
-@pytest.mark.parametrize(("old", "new"), [(b'"shape":2', b'"shape":1'), (b'"seq":', b'"sequence":'), (b"{", b"[")])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b'"shape":3', b'"shape":2'), (b'"shape":3', b'"shape":99'), (b'"seq":', b'"sequence":'), (b"{", b"[")],
+)
 def test_a_snapshot_of_another_shape_is_dropped(build: Build, old: bytes, new: bytes) -> None:
     payload = zlib.compress(zlib.decompress(freeze(build.started(), KEY)[32:]).replace(old, new, 1))
     assert thaw(hmac.digest(KEY, payload, hashlib.sha256) + payload, KEY) is None
+
+
+@pytest.mark.parametrize("shape", range(OLDEST_SHAPE, SHAPE + 1))
+def test_a_snapshot_of_every_shape_since_journals_are_pruned_is_read(shape: int) -> None:
+    payload = zlib.compress((GOLDEN / "snapshots" / f"shape-{shape}.json").read_bytes())
+    state = thaw(hmac.digest(KEY, payload, hashlib.sha256) + payload, KEY)
+    assert state is not None
+    assert state.seq == len(story())
 
 
 def test_a_snapshot_that_cannot_be_unpacked_is_dropped() -> None:

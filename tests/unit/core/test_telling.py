@@ -60,6 +60,10 @@ TOLD = {
     "pause.cleared": ("resumed", "rule:bounces by clock"),
     "message.intent": ("message", "to people: [recovered] bounces on domain=example.com"),
     "message.outcome": ("notified", "people failed: 503"),
+    "state.swept": ("forgot", "what was over before 2026-11-23 10:26:40Z"),
+    "journal.pruned": (
+        "pruned", "2000 entries up to 4000, kept in journal-2001-4000.jsonl.gz; the chain goes on from 9f2c63d01b7aee45",
+    ),
     "quarantined": ("quarantined", "notification 6: KeyError: 'x'"),
 }  # fmt: skip
 
