@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import itertools
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -42,6 +42,8 @@ from remediator.errors import RefusedRequest
 from remediator.guards.all_guards import all_guards
 from remediator.ports import Action, Call, LookCall, Message
 from remediator.stores.memory import MemoryStore
+from tests.kit.histories import Arrival, History, from_body
+from tests.kit.history import judge
 
 T = TypeVar("T")
 KEY = b"k" * 32
@@ -134,10 +136,14 @@ class World:
     standing: set[str] = field(default_factory=set)  # keys whose lasting effect is there now
     told: list[Outcome] = field(default_factory=list)  # what the receiver answers first
     witness: Callable[[str], Awaitable[None]] | None = None  # sees everything that has just arrived
+    arrivals: list[Arrival] = field(default_factory=list)  # the ledger with times, for the checker of histories
+    place: Callable[[], tuple[float, int]] = lambda: (0.0, 0)  # the time, and the journal's last durable entry
 
     async def arrive(self, what: str, kind: str, key: str) -> None:
         """Something has left the engine and is here now."""
         self.ledger.append((what, kind, key))
+        at, head = self.place()
+        self.arrivals.append(Arrival(what=what, key=key, at=at, head=head))
         if self.witness is not None:
             await self.witness(what)
 
@@ -305,10 +311,14 @@ class Rig:
     alert, body = staticmethod(alert), staticmethod(body)  # the tests' vocabulary
     rule, playbook, step = staticmethod(rule), staticmethod(playbook), staticmethod(step)
 
+    acks: list[bytes] = field(default_factory=list)  # notifications that were accepted
+    blemishes: set[str] = field(default_factory=set)  # guarantees that a test breaks on purpose
+
     def parts(self) -> Parts:
         """The parts of the next engine."""
         self.starts += 1
         world = self.world
+        world.place = lambda: (self.clock.wall, self.store.disk.head.seq)
         actions = {kind: WorldAction(world, kind, effect, lasting) for kind, (effect, lasting) in ACTIONS.items()}
         live = LiveEffects(actions, self.clock)
         neighbour = Neighbour(world)
@@ -351,7 +361,9 @@ class Rig:
 
     async def accept(self, engine: Engine, *alerts: Mapping[str, object]) -> None:
         """Delivers one notification and lets the engine settle."""
-        await self.ask(engine.intake.accept(body(*alerts), "test"))
+        sent = body(*alerts)
+        await self.ask(engine.intake.accept(sent, "test"))
+        self.acks.append(sent)
 
     async def ask(self, request: Awaitable[T]) -> T:
         """What a request comes to, while the engine works and time stands still."""
@@ -393,8 +405,19 @@ class Rig:
         """Whether no run is under way and nothing waits."""
         return not (engine.parts.journal.state.runs or engine.parts.journal.state.pending)
 
+    def history(self) -> History:
+        """What a checker may know: the journal on the disk, the world's ledger, what was acknowledged."""
+        return History(
+            lines=[from_body(record.seq, record.body) for record in self.store.disk.records],
+            arrivals=self.world.arrivals,
+            acks=[json.loads(sent) for sent in self.acks],
+        )
+
 
 @pytest.fixture
-def rig() -> Rig:
-    """A fresh world."""
-    return Rig()
+def rig() -> Iterator[Rig]:
+    """A fresh world; what happened in it is judged at the end by a program that shares no code with the engine."""
+    made = Rig()
+    yield made
+    found = [violation for violation in judge(made.history()) if violation.guarantee not in made.blemishes]
+    assert not found, "\n".join(map(str, found))

@@ -24,6 +24,7 @@ from remediator.core.state import RunStatus, State
 from remediator.engine.supervisor import Engine
 from remediator.errors import RefusedRequest
 from remediator.stores.memory import Disk, MemoryStore
+from tests.kit.history import judge
 
 if TYPE_CHECKING:
     from remediator.core.entries import Record
@@ -107,7 +108,9 @@ def deliver(play: Play, engine: Engine) -> Awaitable[object] | None:
         return None
 
     async def send() -> None:
-        await engine.intake.accept(play.rig.body(play.rig.alert()), "test")
+        sent = play.rig.body(play.rig.alert())
+        await engine.intake.accept(sent, "test")
+        play.rig.acks.append(sent)
         play.delivered = True
 
     return send()
@@ -329,6 +332,7 @@ def check(play: Play) -> None:
         assert any(isinstance(fact, e.Escalated) and fact.run == run.id for fact in facts)
     held = {run.id for run in state.runs.values()}
     assert set(state.locks.values()) <= held
+    assert not judge(play.rig.history())
 
 
 def results(play: Play) -> list[str]:

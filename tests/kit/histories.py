@@ -1,0 +1,117 @@
+"""What a checker of histories reads: the journal's entries, what the targets saw, what the sender was told.
+
+Shares no code with the engine: the journal is read as JSON lines (`remediator log export`) or by plain SQL, the target's
+ledger as the target wrote it, the acknowledgements as the client kept them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+Fact = Mapping[str, Any]
+_MARK = re.compile(r"\[kr:([^\]\s]+)\]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One entry. `mono` is None where the source does not tell it."""
+
+    seq: int
+    at: float
+    kind: str
+    fact: Fact
+    mono: float | None = None
+    boot: str = ""
+
+    @property
+    def run(self) -> str:
+        """The run it is about, or nothing."""
+        return str(self.fact.get("run", ""))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """Something that a target saw: `do` or `undo`, under the key `RUN/STEP`.
+
+    `at` is the target's time (unix s); `head` the journal's last durable entry at that moment, where it is known.
+    """
+
+    what: str
+    key: str
+    at: float | None = None
+    head: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What there is to judge. `settled` says that the service had time to finish; `acks` are bodies answered with 2xx."""
+
+    lines: Sequence[Line]
+    arrivals: Sequence[Arrival] | None = None
+    acks: Sequence[object] = ()
+    settled: bool = False
+    by_kind: Mapping[str, list[Line]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        found: dict[str, list[Line]] = {}
+        for line in self.lines:
+            found.setdefault(line.kind, []).append(line)
+        object.__setattr__(self, "by_kind", found)
+
+    def of(self, *kinds: str) -> list[Line]:
+        """The entries of these kinds, in order."""
+        if len(kinds) == 1:
+            return self.by_kind.get(kinds[0], [])
+        return [line for line in self.lines if line.kind in kinds]
+
+
+def from_sqlite(path: Path) -> list[Line]:
+    """All entries of a journal file, by plain SQL."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        rows = connection.execute("SELECT seq, body FROM journal ORDER BY seq").fetchall()
+    return [from_body(seq, body) for seq, body in rows]
+
+
+def from_body(seq: int, body: bytes) -> Line:
+    """One entry as it is stored."""
+    told = json.loads(body)
+    fact = dict(told["fact"])
+    kind = fact.pop("kind")
+    return Line(seq=seq, at=told["at"], kind=kind, fact=fact, mono=told["mono"], boot=told["boot"])
+
+
+def from_export(lines: Iterable[str]) -> list[Line]:
+    """The entries of `remediator log export`; its times are to the millisecond."""
+    found = []
+    for text in lines:
+        told = json.loads(text)
+        at = datetime.fromisoformat(told["time"]).timestamp()
+        found.append(Line(seq=int(told["id"]), at=at, kind=told["type"], fact=told["data"]))
+    return found
+
+
+def from_kumod(rows: Iterable[str], ours: Callable[[Fact], bool] = lambda _row: True) -> Iterator[Arrival]:
+    """What the simulated kumod applied and carries a mark of ours; `ours` picks the rows of one service."""
+    keys: dict[str, str] = {}
+    for text in rows:
+        row = json.loads(text)
+        body = row["body"] if isinstance(row["body"], dict) else {}
+        if not row["applied"]:
+            continue
+        marked = _MARK.search(str(body.get("reason", "")))
+        at = datetime.fromisoformat(row["at"]).timestamp() if row.get("at") else None
+        if marked and row["method"] == "POST" and ours(body):
+            if row["path"].startswith("/api/admin/rebind"):
+                continue  # sets queued mail going again after a suspension: part of its undo
+            keys[str(row.get("id"))] = marked[1]
+            yield Arrival(what="do", key=marked[1], at=at)
+        elif row["method"] == "DELETE" and str(body.get("id")) in keys:
+            yield Arrival(what="undo", key=keys[str(body["id"])], at=at)
