@@ -46,12 +46,16 @@ class Clock(Protocol):
 # ── the store ────────────────────────────────────────────────────────────────────────────────────────────────────────
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreInfo:
-    """What opening found. `grade` is `strict` or `relaxed`; warnings are sentences for people."""
+    """What opening found. `grade` is `strict` or `relaxed`; warnings are sentences for people.
+
+    `alone` says that no other process can be at work on this journal as long as it is open (a file lock, not a trust).
+    """
 
     store_id: str
     grade: str
     head: Head
     warnings: tuple[str, ...] = ()
+    alone: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +128,18 @@ class Store(Protocol):
 
     async def incidents(self, wanted: IncidentFilter) -> Sequence[IncidentRow]:
         """Lines of the action log, newest first."""
+        ...
+
+    async def heartbeat(self, holder: str, ttl: float) -> None:
+        """Says that `holder` is there; forgotten `ttl` s later. A hint that no safety depends on; raises StoreError."""
+        ...
+
+    async def alive(self) -> Mapping[str, float]:
+        """Who is there, with the age (s) of the last word of each, by one clock for all."""
+        ...
+
+    async def wait(self, after: int) -> None:
+        """Returns once the journal is longer than `after`: a hint, which may come early or, from some stores, never."""
         ...
 
     async def save_snapshot(self, snapshot: Snapshot) -> None:

@@ -23,6 +23,7 @@ from remediator.core.kinds import (
     IncidentOpened,
     JournalOpened,
     LateEvidence,
+    LeaseTaken,
     MessageIntent,
     MessageOutcome,
     NotificationDisposed,
@@ -50,7 +51,7 @@ from remediator.core.kinds import (
 from remediator.core.kinds_keeping import JournalPruned, StateSwept
 
 AnyFact = (
-    JournalOpened | ServiceStarted | ServiceStopped | ConfigLoaded | ConfigRefused
+    JournalOpened | ServiceStarted | ServiceStopped | LeaseTaken | ConfigLoaded | ConfigRefused
     | NotificationReceived | NotificationDisposed | EpisodeLapsed | IncidentOpened | IncidentClosed
     | RunPlanned | RunDecided | ApprovalRequested | ApprovalGiven | ApprovalRefused | ApprovalExpired | RunStarted
     | StepIntent | StepOutcome | VerifyStarted | VerifyLooked | VerifyConcluded | RollbackStarted | RunParked
@@ -170,6 +171,7 @@ __all__ = [
     "JournalOpened",
     "JournalPruned",
     "LateEvidence",
+    "LeaseTaken",
     "MessageIntent",
     "MessageOutcome",
     "NotificationDisposed",

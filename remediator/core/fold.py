@@ -14,6 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from remediator.core import entries as e
+from remediator.core import leases
 from remediator.core.fold_runs import fold_run
 from remediator.core.forgetting import next_number, swept
 from remediator.core.state import (
@@ -55,6 +56,14 @@ def _unchanged(state: State, _fact: e.Fact, _entry: e.Entry) -> State:
     return state
 
 
+def _stopped(state: State, _fact: e.ServiceStopped, entry: e.Entry) -> State:
+    return leases.left(state, entry.boot)
+
+
+def _lease_taken(state: State, fact: e.LeaseTaken, entry: e.Entry) -> State:
+    return leases.taken(state, fact, entry.boot)
+
+
 def _config(state: State, fact: e.ConfigLoaded, _entry: e.Entry) -> State:
     longest = max(fact.longest_window, state.longest_window)
     return replace(state, rules_digest=fact.digest, longest_window=longest)
@@ -67,7 +76,7 @@ def _received(state: State, fact: e.NotificationReceived, entry: e.Entry) -> Sta
         tally=Tally(
             received=tally.received + fact.alerts, disposed=tally.disposed, notifications=tally.notifications + 1
         ),
-        pending=state.pending.set(entry.seq, Pending(seq=entry.seq, at=entry.at, fact=fact)),
+        pending=state.pending.set(entry.seq, Pending(seq=entry.seq, at=entry.at, fact=fact, holder=entry.boot)),
     )
 
 
@@ -243,6 +252,7 @@ def _message(state: State, fact: e.MessageIntent, entry: e.Entry) -> State:
         text=fact.text,
         attempt=fact.attempt,
         next_at=entry.at,
+        holder=entry.boot,
     )
     return replace(state, outbox=state.outbox.set(fact.message, outgoing))
 
@@ -273,7 +283,8 @@ _Folder = Callable[[State, F, e.Entry], State]
 _FOLDERS: dict[type[e.Fact], Callable[..., State]] = {
     e.JournalOpened: _opened,
     e.ServiceStarted: _unchanged,
-    e.ServiceStopped: _unchanged,
+    e.ServiceStopped: _stopped,
+    e.LeaseTaken: _lease_taken,
     e.ConfigLoaded: _config,
     e.ConfigRefused: _unchanged,
     e.Quarantined: _unchanged,

@@ -73,6 +73,7 @@ def _planned(state: State, fact: e.RunPlanned, moment: Moment) -> State:
         mode=fact.mode,
         planned=moment,
         place=state.seq + 1,
+        holder=moment.boot,
         results=(None,) * len(fact.plan.steps),
         undo_tries=(0,) * len(fact.plan.steps),
     )
@@ -152,6 +153,7 @@ def _intent(state: State, fact: e.StepIntent, moment: Moment) -> State:
         outcome=None,
         ordered="",
         earlier_doubt=run.doubt,
+        issuer=moment.boot,
     )
     state = _put(state, changed, at=moment.at)
     return state if fact.undo_at is None or fact.dry else _register_undo(state, changed, fact, fact.undo_at)
@@ -185,6 +187,7 @@ def _register_undo(state: State, run: Run, fact: e.StepIntent, due_at: float) ->
         due_at=due_at,
         tries=tried + 1 if tried else 0,
         place=opened_at(state, run.incident),
+        holder=run.holder,
     )
     return replace(state, undos=state.undos.set(undo.id, undo))
 
@@ -301,7 +304,7 @@ def _ended(state: State, fact: e.RunEnded, moment: Moment) -> State:
     return replace(state, grants=state.grants.set(run.plan.rule, ended))
 
 
-def _undo_intent(state: State, fact: e.UndoIntent, _moment: Moment) -> State:
+def _undo_intent(state: State, fact: e.UndoIntent, moment: Moment) -> State:
     name = f"{fact.run}/{fact.step}"
     undo = state.undos.get(name)
     if undo is None:
@@ -310,7 +313,9 @@ def _undo_intent(state: State, fact: e.UndoIntent, _moment: Moment) -> State:
     if run is not None:
         tries = (*run.undo_tries[: fact.step], fact.attempt, *run.undo_tries[fact.step + 1 :])
         state = replace(state, runs=state.runs.set(run.id, replace(run, undo_tries=tries)))
-    return replace(state, undos=state.undos.set(name, replace(undo, tries=fact.attempt, cause=fact.cause)))
+    return replace(
+        state, undos=state.undos.set(name, replace(undo, tries=fact.attempt, cause=fact.cause, at_work=moment.boot))
+    )
 
 
 def _undo_concluded(state: State, fact: e.UndoConcluded, _moment: Moment) -> State:
@@ -323,7 +328,7 @@ def _undo_concluded(state: State, fact: e.UndoConcluded, _moment: Moment) -> Sta
     if fact.outcome.result in {UndoResult.FAILED, UndoResult.UNKNOWN}:
         if fact.next_at is None:
             raise IllegalEntry(f"{name} was not taken back, and nothing says when that is tried again")
-        return replace(state, undos=state.undos.set(name, replace(undo, next_at=fact.next_at)))
+        return replace(state, undos=state.undos.set(name, replace(undo, next_at=fact.next_at, at_work="")))
     return replace(state, undos=state.undos.delete(name))
 
 

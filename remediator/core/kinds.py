@@ -40,6 +40,16 @@ class ServiceStopped(Fact, frozen=True, kw_only=True, tag="service.stopped"):
     reason: str
 
 
+class LeaseTaken(Fact, frozen=True, kw_only=True, tag="lease.taken"):
+    """The writer goes on with everything that these holders had under way; they are gone.
+
+    A holder is the boot of a process, empty for what a clean stop left. `epoch` counts such takings over the journal.
+    """
+
+    holders: tuple[str, ...]
+    epoch: int
+
+
 class ConfigLoaded(Fact, frozen=True, kw_only=True, tag="config.loaded"):
     """These rules are in force from here on. `longest_window` (s) is how far back the limiters have to remember."""
 

@@ -28,7 +28,7 @@ from remediator.core.state import (
 from remediator.core.state import Map as StateMap
 
 # Raised whenever the shape of the state changes: older snapshots are then dropped and rebuilt.
-SHAPE = 3
+SHAPE = 4
 # The journal may be pruned, and then there is nothing to rebuild a state from: from shape 3 on, fields are only added, each
 # with a default that older snapshots mean, and all shapes from this one on are read (tests/golden/snapshots).
 OLDEST_SHAPE = 3
@@ -58,6 +58,7 @@ class _Frozen(msgspec.Struct, frozen=True, kw_only=True):
     forgotten_until: float = 0.0
     pruned_seq: int = 0
     pruned_mac: str = ""
+    epoch: int = 0
 
 
 _decoder = msgspec.json.Decoder(_Frozen)

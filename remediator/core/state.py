@@ -154,6 +154,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     verify_after: float | None = None
     verdict: str = ""
     ordered: str = ""  # a person's order to try the step in doubt once more: their name
+    holder: str = ""  # the boot of the process that may go on with it (`leases.py`)
+    issuer: str = ""  # the boot of the process that announced the last attempt
     undo_tries: tuple[int, ...] = ()  # how often each step was tried to be taken back; an attempt's name is used once
     reason: str = ""
 
@@ -174,6 +176,8 @@ class Undo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     next_at: float | None = None
     cause: str = ""
     place: int = 0  # the entry that opened its incident
+    holder: str = ""
+    at_work: str = ""  # the boot of the process that announced a try and has not told what came of it
 
     @property
     def id(self) -> str:
@@ -218,6 +222,7 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: str
     attempt: int
     next_at: float
+    holder: str = ""
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -226,6 +231,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     seq: int
     at: float
     fact: NotificationReceived
+    holder: str = ""
 
 
 class Tally(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
@@ -244,6 +250,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     seq: int = 0
     store_id: str = ""
+    epoch: int = 0  # how often work was taken over from a holder that was gone
     rules_digest: str = ""
     longest_window: float = 86400.0
     tally: Tally = Tally()

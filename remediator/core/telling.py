@@ -135,6 +135,9 @@ def _tell_service(fact: e.AnyFact) -> tuple[str, str] | None:
             return "service", f"started, version {fact.version}, mode {fact.mode}"
         case e.ServiceStopped():
             return "service", f"stopped: {fact.reason}"
+        case e.LeaseTaken():
+            gone = ", ".join(holder or "a process that has stopped" for holder in fact.holders)
+            return "lease", f"{fact.epoch}: goes on with what was left by {gone}"
         case e.JournalOpened():
             return "journal", f"opened, store {fact.store_id}"
         case e.JournalPruned():

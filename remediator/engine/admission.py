@@ -84,7 +84,9 @@ class Admission:
     # ── inside the lane ──────────────────────────────────────────────────────────────────────────────────────────────
     def _still_asking(self, state: State, moment: Moment, name: str) -> Run | None:
         run = state.runs.get(name)
-        if run is None or self._parts.stopping or not isinstance(next_effect(state, run, moment.at), AskGuards):
+        if run is None or not self._parts.holds(run) or not self._parts.may_announce(moment):
+            return None
+        if not isinstance(next_effect(state, run, moment.at), AskGuards):
             return None
         return run
 

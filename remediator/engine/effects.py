@@ -25,6 +25,7 @@ from remediator.core.outcomes import (
     unknown,
 )
 from remediator.core.plans import PlannedStep
+from remediator.core.runs import ISSUE_WITHIN
 from remediator.core.state import Undo
 from remediator.engine.boundary import checked
 from remediator.errors import IllegalEntry
@@ -36,17 +37,18 @@ KILL_GRACE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class IntentToken:
-    """Proof that the intent to do this is durable. `seq` is its place in the journal."""
+    """Proof that the intent to do this is durable. `seq` is its place in the journal, `mono` when this process wrote it."""
 
     intent: StepIntent | UndoIntent
     seq: int
+    mono: float = float("inf")
 
 
 def token_of(entry: Entry) -> IntentToken:
     """The token of a committed intent; IllegalEntry for any other entry, or one that has no place in the journal."""
     if not isinstance(entry.fact, (StepIntent, UndoIntent)) or entry.seq <= 0:
         raise IllegalEntry("only a committed intent allows an effect")
-    return IntentToken(entry.fact, entry.seq)
+    return IntentToken(entry.fact, entry.seq, entry.mono)
 
 
 class Effects(Protocol):
@@ -85,7 +87,7 @@ class LiveEffects:
         action = self._actions.get(step.action)
         if action is None:
             return failed(f"there is no action {step.action} any more")
-        if self._clock.now() > intent.issue_by:
+        if self._clock.now() > intent.issue_by or self._clock.monotonic() - token.mono > ISSUE_WITHIN:
             return not_issued("too late to be issued: the service was held up after the intent")
         call = self._call(intent.key, step, intent.incident, intent.undo_at)
         try:

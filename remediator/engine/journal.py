@@ -73,7 +73,9 @@ class Journal:
         self.store = store
         self._clock = clock
         self._key = key
-        self._boot = boot
+        self.boot = boot
+        self.alone = True
+        self._look_wanted = False
         self._scribe = Scribe(key=key, replica=replica, boot=boot)
         self._saved = 0
         self._served = 0
@@ -91,12 +93,16 @@ class Journal:
     async def open(self) -> StoreInfo:
         """Opens the store, checks the chain, folds the journal; CorruptJournal names the first bad entry."""
         info = await self.store.open()
+        self.alone = info.alone
         await self._restore()
         await self._catch_up()
         if self.head.seq == 0:
             page = Page(self.state, self.head)
             self._scribe.write(page, self.moment(), [JournalOpened(store_id=info.store_id)], _entails_nothing)
-            await self._append(_Draft(page, ()))
+            try:
+                await self._append(_Draft(page, ()))
+            except Conflict:  # another replica was first
+                await self._catch_up()
         return info
 
     async def _restore(self) -> None:
@@ -147,7 +153,7 @@ class Journal:
 
     def moment(self) -> Moment:
         """Now, by both clocks."""
-        return Moment(self._clock.now(), self._clock.monotonic(), self._boot)
+        return Moment(self._clock.now(), self._clock.monotonic(), self.boot)
 
     # ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────────────
     def commit(self, decider: Decider) -> Awaitable[tuple[Entry, ...]]:
@@ -173,6 +179,12 @@ class Journal:
             except StoreError:
                 await self._clock.sleep(rest)
                 rest = min(LAST_REST, rest * 2)
+
+    async def look(self) -> None:
+        """Takes in what others have appended; that is the only way to learn of it without an append of one's own."""
+        self._look_wanted = True
+        with contextlib.suppress(StoreError):
+            await self.commit(_decides_nothing)
 
     @property
     def waiting(self) -> int:
@@ -215,6 +227,9 @@ class Journal:
             self._wanted.clear()
 
     async def _serve(self, wishes: Sequence[_Wish]) -> None:
+        if self._look_wanted:
+            self._look_wanted = False
+            await self._follow_up(Conflict(self.head.seq))
         error: StoreError = NotCommitted("others kept appending first")
         conflicts = 0
         while conflicts < CONFLICTS:
@@ -337,6 +352,10 @@ class Journal:
 
 def _says_nothing(_sentence: str) -> None:
     """Nobody listens to errors."""
+
+
+def _decides_nothing(_state: State, _moment: Moment) -> Sequence[AnyFact]:
+    return ()
 
 
 def _entails_nothing(_before: State, _after: State, _fact: AnyFact) -> Sequence[AnyFact]:

@@ -30,7 +30,8 @@ class Outbox:
             async with asyncio.TaskGroup() as group:  # side by side: a channel that hangs holds up no other
                 for many in self._due().values():
                     group.create_task(self._send_all(many))
-            upcoming = [one.next_at for one in self._parts.journal.state.outbox.values()]
+            mine = [one for one in self._parts.journal.state.outbox.values() if self._parts.holds(one)]
+            upcoming = [one.next_at for one in mine]
             await self._parts.rest(BELL, min((at - self._parts.clock.now() for at in upcoming), default=3600.0))
 
     def _due(self) -> dict[str, list[Outgoing]]:
@@ -38,7 +39,7 @@ class Outbox:
         now = self._parts.clock.now()
         due: dict[str, list[Outgoing]] = {}
         for one in sorted(self._parts.journal.state.outbox.values(), key=lambda one: one.next_at):
-            if one.next_at <= now:
+            if one.next_at <= now and self._parts.holds(one):
                 due.setdefault(one.receiver, []).append(one)
         return due
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from remediator.core.consequences import Routing
 from remediator.core.facts import Facts, Guard, stricter
+from remediator.core.leases import SILENT_AFTER
 from remediator.core.planning import Fitting, Planner, planned_guards
 from remediator.core.rules import Mode, Ruleset
 from remediator.core.state import Moment, Run, State
@@ -29,6 +31,15 @@ class Config:
     max_runs: int = 10
     queue: int = 50_000  # notifications that may wait for a decision before intake answers 503
     lapse_after: float = 28_800.0  # s without a word of a firing alert: twice Alertmanager's default repeat interval
+
+
+class Held(Protocol):
+    """Open work that has a holder."""
+
+    @property
+    def holder(self) -> str:
+        """The boot of the process that may go on with it."""
+        ...
 
 
 @dataclass(slots=True)
@@ -60,6 +71,7 @@ class Parts:
     alerts: AlertSource | None = None
     receivers: Mapping[str, Receiver] = field(default_factory=dict)
     stopping: bool = False
+    heard: float = float("-inf")  # monotonic; when the others could last hear that this replica is there
     last_accept: float = float("-inf")  # monotonic; lets the planner give way to intake
     bells: dict[str, Bell] = field(default_factory=dict)
 
@@ -81,6 +93,14 @@ class Parts:
             limits=stricter(run.plan.guards, planned_guards(rule) if rule is not None else None),
             max_runs=self.config.max_runs,
         )
+
+    def may_announce(self, moment: Moment) -> bool:
+        """Whether this replica may announce effects: it is not stopping, and the others, if any, know that it is there."""
+        return not self.stopping and (self.journal.alone or moment.mono - self.heard < SILENT_AFTER)
+
+    def holds(self, held: Held) -> bool:
+        """Whether this process may go on with that work."""
+        return held.holder == self.journal.boot
 
     def bell(self, name: str) -> Bell:
         """The bell of a run or of a loop; it has to be there before it can be rung."""

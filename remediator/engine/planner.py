@@ -41,9 +41,14 @@ class PlannerLoop:
             self._queue.extend(fresh)
             self._parts.ring(BELL)
 
+    def resume(self) -> None:
+        """Begins with all that is undecided: after a start, or when another's work became this replica's."""
+        self._queue = deque(sorted(self._parts.journal.state.pending))
+        self._parts.ring(BELL)
+
     async def watch(self) -> None:
         """Disposes, for ever; first of what an earlier process accepted and left."""
-        self._queue = deque(sorted(self._parts.journal.state.pending))
+        self.resume()
         while not self._parts.stopping:
             pending = self._next()
             if not pending:
@@ -55,10 +60,13 @@ class PlannerLoop:
     def _next(self) -> list[Pending]:
         """The oldest that are still undecided."""
         pending = self._parts.journal.state.pending
-        while self._queue and self._queue[0] not in pending:
+        while self._queue and not self._is_mine(pending.get(self._queue[0])):
             self._queue.popleft()
         first = list(itertools.islice(self._queue, PORTION))
-        return [pending[seq] for seq in first if seq in pending]
+        return [one for one in map(pending.get, first) if one is not None and self._parts.holds(one)]
+
+    def _is_mine(self, pending: Pending | None) -> bool:
+        return pending is not None and self._parts.holds(pending)
 
     async def _let_intake_go_first(self, oldest: Pending) -> None:
         clock = self._parts.clock
@@ -84,7 +92,8 @@ class PlannerLoop:
             await journal.commit(lambda state, _: quarantine(pending, reason) if pending.seq in state.pending else ())
 
     def _dispose(self, state: State, moment: Moment, pending: Pending) -> Sequence[e.AnyFact]:
-        if pending.seq not in state.pending:
+        current = state.pending.get(pending.seq)
+        if current is None or not self._parts.holds(current):
             return ()
         try:
             notification = parse_notification(bytes(pending.fact.body))

@@ -44,7 +44,7 @@ class Runner:
         inherited = found.intent if found is not None else None
         while not self._parts.stopping:
             run = self._parts.journal.state.runs.get(name)
-            if run is None:
+            if run is None or not self._parts.holds(run):
                 return
             try:
                 if run.intent is not None:
@@ -102,7 +102,7 @@ class Runner:
         run = self._unmoved(state, moment, name, standing)
         if run is None or (state.pause_for(run.plan.rule) is not None and not effect.by):
             return ()
-        if self._undoing.at_work(f"{run.id}/{effect.step}"):
+        if not self._parts.may_announce(moment) or self._undoing.at_work(state, f"{run.id}/{effect.step}"):
             return ()  # else what is being taken back and what is ordered anew could not be told apart
         reason = self._admission.withdrawn(state, moment, run)
         if reason:
@@ -111,7 +111,7 @@ class Runner:
 
     def _unmoved(self, state: State, moment: Moment, name: str, effect: r.Effect) -> Run | None:
         run = state.runs.get(name)
-        if run is None or self._parts.stopping:
+        if run is None or self._parts.stopping or not self._parts.holds(run):
             return None
         return run if r.next_effect(state, run, moment.at) == effect else None
 
@@ -126,26 +126,26 @@ class Runner:
 
     async def record_outcome(self, intent: e.StepIntent, outcome: Outcome, seconds: float, *, simulated: bool) -> None:
         """Makes the outcome durable, however long the store takes: it happened, so it has to be on record (G8, G15)."""
-        told = e.StepOutcome(
-            incident=intent.incident,
-            run=intent.run,
-            step=intent.step,
-            attempt=intent.attempt,
-            outcome=outcome,
-            seconds=round(seconds, 3),
-            simulated=simulated,
-        )
+        told = told_of(intent, outcome, seconds, simulated=simulated)
         await self._parts.journal.insist(lambda state, _moment: _outcome_or_evidence(state, told))
 
     async def _interrupted(self, run: Run, intent: e.StepIntent, inherited: e.StepIntent | None) -> None:
         """An intent that nobody is at work on: an earlier process left it, or the store lost the answer to ours."""
         if run.dry:
             outcome = ok("a dry run that was interrupted: nothing was issued")
-        elif intent == inherited:
+        elif intent == inherited or run.issuer != self._parts.journal.boot:
             outcome = unknown("the service stopped between intent and outcome; it may have been carried out")
         else:
             outcome = not_issued("the store lost the answer to the announcement, so nothing was done")
-        await self.record_outcome(intent, outcome, 0.0, simulated=run.dry)
+        told = told_of(intent, outcome, 0.0, simulated=run.dry)
+        await self._parts.journal.insist(
+            lambda state, _moment: _outcome_or_evidence(state, told) if self._still_open(state, run) else ()
+        )
+
+    def _still_open(self, state: State, run: Run) -> bool:
+        """Whether it is still this replica that has to say what became of this very attempt."""
+        current = state.runs.get(run.id)
+        return current is not None and self._parts.holds(current) and current.intent == run.intent
 
     async def _reconcile(self, run: Run) -> None:
         step = run.plan.steps[run.step]
@@ -236,6 +236,19 @@ class Runner:
         await self._parts.journal.commit(
             lambda state, moment: [told] if self._unmoved(state, moment, run.id, r.Look()) else ()
         )
+
+
+def told_of(intent: e.StepIntent, outcome: Outcome, seconds: float, *, simulated: bool) -> e.StepOutcome:
+    """The entry that says what came of an attempt."""
+    return e.StepOutcome(
+        incident=intent.incident,
+        run=intent.run,
+        step=intent.step,
+        attempt=intent.attempt,
+        outcome=outcome,
+        seconds=round(seconds, 3),
+        simulated=simulated,
+    )
 
 
 def _outcome_or_evidence(state: State, told: e.StepOutcome) -> Sequence[e.AnyFact]:

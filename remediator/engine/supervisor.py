@@ -15,6 +15,7 @@ from remediator.core.state import WAITING, Moment, State
 from remediator.engine.desk import Desk
 from remediator.engine.intake import Intake
 from remediator.engine.journal import Decider
+from remediator.engine.leases import Leases
 from remediator.engine.outbox import BELL as OUTBOX_BELL
 from remediator.engine.outbox import Outbox
 from remediator.engine.parts import Parts
@@ -43,6 +44,7 @@ class Engine:
         self._planner = PlannerLoop(parts)
         self._outbox = Outbox(parts)
         self._timers = Timers(parts)
+        self._leases = Leases(parts)
         self.intake = Intake(parts)
         self.desk = Desk(parts, self._undoing)
         self._drivers: dict[str, asyncio.Task[None]] = {}
@@ -58,8 +60,10 @@ class Engine:
     async def run(self, version: str) -> None:
         """Works until cancelled; the journal must be open and its lane running."""
         mode = self.parts.config.mode.word
-        await self.parts.journal.insist(lambda _s, _m: [e.ServiceStarted(version=version, mode=mode)])
+        await self._leases.begin(e.ServiceStarted(version=version, mode=mode))
         self._working = True
+        beside = [] if self.parts.journal.alone else [self._leases.watch(), self._leases.follow()]
+        others = [asyncio.ensure_future(loop) for loop in beside]  # until the very end: the last work needs its holder
         try:
             async with asyncio.TaskGroup() as group:
                 for run in self.parts.journal.state.active_runs:
@@ -70,7 +74,7 @@ class Engine:
                 await asyncio.wait(self._drivers.values())
         finally:
             self._working = False
-            drivers = list(self._drivers.values())
+            drivers = [*self._drivers.values(), *others]
             for driver in drivers:
                 driver.cancel()
             if drivers:
@@ -103,9 +107,9 @@ class Engine:
     def _on_commit(self, entries: Sequence[e.Entry], _before: State, after: State) -> None:
         self._planner.note(entries)
         for entry in entries:
-            if (
-                type(entry.fact) is not e.NotificationReceived
-            ):  # that is the planner's alone, and a storm consists of it
+            if isinstance(entry.fact, e.LeaseTaken):
+                self._go_on(after)
+            elif type(entry.fact) is not e.NotificationReceived:  # the planner's alone, and a storm consists of it
                 self._notice(entry.fact, after)
 
     def _notice(self, fact: e.AnyFact, after: State) -> None:
@@ -133,6 +137,15 @@ class Engine:
             case _:
                 return
 
+    def _go_on(self, after: State) -> None:
+        """Work has changed hands: takes up what is this replica's now, and lets go of what is not."""
+        self._planner.resume()
+        for run in after.active_runs:
+            self.parts.ring(run.id)
+            self._drive(run.id)
+        for bell in (OUTBOX_BELL, UNDO_BELL):
+            self.parts.ring(bell)
+
     def _wake_waiting(self, after: State) -> None:
         for run in after.active_runs:
             if run.status in WAITING or run.started is not None:
@@ -147,7 +160,10 @@ class Engine:
 
     # ── drivers ──────────────────────────────────────────────────────────────────────────────────────────────────────
     def _drive(self, name: str) -> None:
+        run = self.parts.journal.state.runs.get(name)
         if not self._working or name in self._drivers or self.parts.stopping:
+            return
+        if run is None or not self.parts.holds(run):
             return
         self.parts.bell(name)
         task = asyncio.ensure_future(self._carry(name))
@@ -165,6 +181,7 @@ class Engine:
         fault = None if task.cancelled() else task.exception()
         if fault is None:
             self._falls.pop(name, None)
+            self._drive(name)  # it may have come back to this replica just as its driver let go of it
             return
         self._falls[name] = self._falls.get(name, 0) + 1
         if self._falls[name] < MOST_FALLS:

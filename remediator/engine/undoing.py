@@ -50,12 +50,19 @@ class Undoing:
     def _on_the_clock(self) -> list[Undo]:
         """What this clock is in charge of, the next one first; a run that rolls back takes back its own."""
         state = self._parts.journal.state
-        mine = [undo for undo in state.undos.values() if undo.id not in self._busy and _is_free(state, undo)]
+        mine = [undo for undo in state.undos.values() if self._is_mine(state, undo)]
         return sorted(mine, key=lambda undo: (undo.at, undo.id))
 
-    def at_work(self, name: str) -> bool:
-        """Whether this effect is being taken back just now."""
-        return name in self._busy
+    def _is_mine(self, state: State, undo: Undo) -> bool:
+        return undo.id not in self._busy and self._parts.holds(undo) and _is_free(state, undo)
+
+    def at_work(self, state: State, name: str) -> bool:
+        """Whether this effect is being taken back just now, here or by another replica."""
+        undo = state.undos.get(name)
+        return name in self._busy or (undo is not None and self._elsewhere(undo))
+
+    def _elsewhere(self, undo: Undo) -> bool:
+        return undo.at_work not in {"", self._parts.journal.boot}
 
     async def quiet(self) -> None:
         """Waits until nothing is being taken back."""
@@ -81,7 +88,7 @@ class Undoing:
                 self._quiet.set()
 
     async def _take_back(self, name: str, cause: str, by: str) -> UndoOutcome | None:
-        entries = await self._parts.journal.commit(lambda state, _moment: _intend(state, name, cause, by))
+        entries = await self._parts.journal.commit(lambda state, moment: self._intend(state, moment, name, cause, by))
         if not entries:
             return None
         undo = self._parts.journal.state.undos[name]
@@ -89,16 +96,21 @@ class Undoing:
         await self._parts.journal.insist(lambda state, moment: _conclude(state, moment, undo, outcome))
         return outcome
 
+    def _intend(self, state: State, moment: Moment, name: str, cause: str, by: str) -> Sequence[e.AnyFact]:
+        undo = state.undos.get(name)
+        if undo is None or self._elsewhere(undo) or not self._parts.may_announce(moment):
+            return ()
+        if not by and not self._parts.holds(undo):  # a person may ask any replica
+            return ()
+        return _intent_of(state, undo, cause, by)
+
 
 def _is_free(state: State, undo: Undo) -> bool:
     run = state.runs.get(undo.run)
     return run is None or (run.status is not RunStatus.ROLLING_BACK and run.intent is None)
 
 
-def _intend(state: State, name: str, cause: str, by: str) -> Sequence[e.AnyFact]:
-    undo = state.undos.get(name)
-    if undo is None:
-        return ()
+def _intent_of(state: State, undo: Undo, cause: str, by: str) -> Sequence[e.AnyFact]:
     run = state.runs.get(undo.run)
     if run is not None and run.intent is not None and run.intent.step == undo.step:
         return ()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 from remediator.errors import AppendUnknown, Conflict, NotCommitted, StoreFull
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from remediator.core.chain import Head
     from remediator.core.entries import Record
@@ -128,6 +128,18 @@ class FaultyStore:
     async def incidents(self, wanted: IncidentFilter) -> Sequence[IncidentRow]:
         """As the store inside."""
         return await self._store.incidents(wanted)
+
+    async def heartbeat(self, holder: str, ttl: float) -> None:
+        """As the store inside."""
+        await self._store.heartbeat(holder, ttl)
+
+    async def alive(self) -> Mapping[str, float]:
+        """As the store inside."""
+        return await self._store.alive()
+
+    async def wait(self, after: int) -> None:
+        """As the store inside."""
+        await self._store.wait(after)
 
     async def save_snapshot(self, snapshot: Snapshot) -> None:
         """As the store inside."""

@@ -19,7 +19,7 @@ from remediator.stores.checks import claim_taken, head_after, id_taken, require_
 from remediator.stores.faults import Faults, meet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from remediator.core.entries import Record
     from remediator.ports import IncidentFilter, IncidentRow, Snapshot
@@ -35,6 +35,8 @@ class Disk:
     claims: dict[str, int] = field(default_factory=dict)
     rows: dict[str, IncidentRow] = field(default_factory=dict)
     snapshots: dict[int, tuple[Snapshot, bytes]] = field(default_factory=dict)
+    beats: dict[str, tuple[float, float]] = field(default_factory=dict)  # when a holder was there last, and until when
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
     @property
     def head(self) -> Head:
@@ -47,9 +49,15 @@ class Disk:
 
 
 class MemoryStore:
-    """A Store over a Disk. Each call yields to the loop once, after its work, so that callers interleave."""
+    """A Store over a Disk. Each call yields to the loop once, after its work, so that callers interleave.
 
-    def __init__(self, disk: Disk | None = None, faults: Faults | None = None) -> None:
+    `shared` is the clock (s) by which heartbeats age, for several processes at once; without it this one is alone.
+    """
+
+    def __init__(
+        self, disk: Disk | None = None, faults: Faults | None = None, *, shared: Callable[[], float] | None = None
+    ) -> None:
+        self._shared = shared
         self.disk = disk if disk is not None else Disk()
         self.faults = faults if faults is not None else Faults()
         self._open = False
@@ -57,7 +65,7 @@ class MemoryStore:
     async def open(self) -> StoreInfo:
         """Never refuses."""
         self._open = True
-        return StoreInfo(store_id=self.disk.store_id, grade="strict", head=self.disk.head)
+        return StoreInfo(store_id=self.disk.store_id, grade="strict", head=self.disk.head, alone=self._shared is None)
 
     async def close(self) -> None:
         """The disk stays as it is."""
@@ -112,6 +120,32 @@ class MemoryStore:
         await asyncio.sleep(0)
         return found[: wanted.limit]
 
+    async def heartbeat(self, holder: str, ttl: float) -> None:
+        """Notes it; alone, nobody asks."""
+        self._require_open()
+        if self._shared is not None:
+            self.disk.beats[holder] = (self._shared(), self._shared() + ttl)
+        await asyncio.sleep(0)
+
+    async def alive(self) -> Mapping[str, float]:
+        """Whoever was heard of within its time."""
+        self._require_open()
+        await asyncio.sleep(0)
+        now = self._shared() if self._shared is not None else 0.0
+        return {holder: now - at for holder, (at, until) in self.disk.beats.items() if until > now}
+
+    async def wait(self, after: int) -> None:
+        """Returns at the next append of anybody."""
+        self._require_open()
+        if self.disk.head.seq <= after:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.disk.waiting.append(waiter)
+            try:
+                await waiter
+            finally:
+                if waiter in self.disk.waiting:
+                    self.disk.waiting.remove(waiter)
+
     async def save_snapshot(self, snapshot: Snapshot) -> None:
         """Keeps the two newest."""
         self._require_open()
@@ -146,6 +180,10 @@ class MemoryStore:
             disk.claims.update((claim, record.seq) for claim in record.claims)
         for row in rows:
             disk.rows[row.incident] = replace(row, labels=dict(row.labels))
+        for waiter in disk.waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+        disk.waiting.clear()
         return head
 
     def _require_unique(self, records: Sequence[Record]) -> None:

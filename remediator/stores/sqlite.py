@@ -7,6 +7,7 @@ other process out; that also closes SQLite's WAL-reset fault (3.7.0 to 3.51.2), 
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,7 +18,7 @@ from remediator.stores.sqlite_reader import Reader, beside_writer
 from remediator.stores.sqlite_writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from remediator.core.chain import Head
@@ -85,6 +86,18 @@ class SqliteStore:
     async def incidents(self, wanted: IncidentFilter) -> Sequence[IncidentRow]:
         """Lines of the action log, newest first."""
         return await self._asked(lambda reader: reader.incidents(wanted))
+
+    async def heartbeat(self, holder: str, ttl: float) -> None:
+        """Nobody else could hear it: the lock keeps them out."""
+
+    async def alive(self) -> Mapping[str, float]:
+        """Nobody but this process."""
+        return {}
+
+    async def wait(self, after: int) -> None:
+        """Never returns: nobody else appends."""
+        del after
+        await asyncio.get_running_loop().create_future()
 
     async def save_snapshot(self, snapshot: Snapshot) -> None:
         """Keeps the two newest; errors as `append`."""

@@ -13,6 +13,7 @@ import pytest
 from remediator.core.chain import Head
 from remediator.errors import Conflict, NotCommitted, StoreError
 from remediator.ports import IncidentFilter, Snapshot
+from remediator.stores.memory import Disk, MemoryStore
 
 if TYPE_CHECKING:
     from remediator.core.entries import Record
@@ -400,3 +401,37 @@ async def test_an_append_that_has_begun_goes_on_when_its_caller_is_cancelled(sto
         head = Head(refused.value.head, records[-1].mac)
     assert scribe.is_whole(await store.read(0))
     assert len(await store.read(0)) == 20
+
+
+# ── others at work on the same journal ───────────────────────────────────────────────────────────────────────────────
+async def test_a_store_that_keeps_others_out_says_so_and_hears_of_nobody(place: Place) -> None:
+    store = place.store()
+    assert (await store.open()).alone
+    await store.heartbeat("boot-1", 30.0)
+    assert not await store.alive()
+    waiting = asyncio.ensure_future(store.wait(0))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await store.close()
+
+
+async def test_on_a_shared_disk_heartbeats_age_and_are_forgotten_and_appends_are_heard_of(scribe: Scribe) -> None:
+    now = [100.0]
+    one, two = (MemoryStore(disk, shared=lambda: now[0]) for disk in [Disk()] * 2)
+    assert not (await one.open()).alone
+    assert not (await two.open()).alone
+    await one.heartbeat("boot-1", 30.0)
+    now[0] += 29.0
+    assert await two.alive() == {"boot-1": 29.0}
+    await two.heartbeat("boot-2", 30.0)
+    now[0] += 1.0
+    assert await one.alive() == {"boot-2": 1.0}
+    waiting = asyncio.ensure_future(two.wait(0))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await one.append(Head(), scribe.records(Head(), 2))
+    await waiting
+    await two.wait(1)  # it is longer already

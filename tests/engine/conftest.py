@@ -341,7 +341,7 @@ class Rig:
     @asynccontextmanager
     async def engine(self) -> AsyncIterator[Engine]:
         """A running engine; leaving the block is a crash: every task is cancelled where it stands."""
-        parts = self.parts()
+        parts, store = self.parts(), self.store
         engine = Engine(parts)
         await parts.journal.open()
         lane = asyncio.ensure_future(parts.journal.run())
@@ -357,7 +357,7 @@ class Rig:
                 task.cancel()
                 with suppress(asyncio.CancelledError, BaseExceptionGroup):
                     await task
-            await self.store.close()
+            await store.close()
 
     async def accept(self, engine: Engine, *alerts: Mapping[str, object]) -> None:
         """Delivers one notification and lets the engine settle."""

@@ -47,7 +47,6 @@ def test_a_kind_that_this_version_does_not_know_is_refused(build: Build) -> None
     "fact",
     [
         e.ServiceStarted(version="1", mode="auto"),
-        e.ServiceStopped(reason="-"),
         e.ConfigRefused(problems=()),
         e.Quarantined(what="x", reason="-"),
         e.LateEvidence(**NAMES, step=0, attempt=1, outcome=ok("-")),

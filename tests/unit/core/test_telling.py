@@ -24,6 +24,7 @@ TOLD = {
     "journal.opened": ("journal", "opened, store store-1"),
     "service.started": ("service", "started, version 0.1.0, mode auto"),
     "service.stopped": ("service", "stopped: SIGTERM"),
+    "lease.taken": ("lease", "1: goes on with what was left by a process that has stopped, boot-0"),
     "config.loaded": ("config", "2 rules, digest r1, mode auto"),
     "config.refused": (
         "config",
