@@ -199,6 +199,9 @@ class Journal:
                 await self._wanted.wait()
                 wishes = []
                 await self._gather(wishes)
+                if self._look_wanted:
+                    self._look_wanted = False
+                    await self._follow_up(Conflict(self.head.seq))
                 await self._serve(wishes)
                 if self.head.seq - self._saved >= SNAPSHOT_EVERY:
                     await self.save()
@@ -227,9 +230,6 @@ class Journal:
             self._wanted.clear()
 
     async def _serve(self, wishes: Sequence[_Wish]) -> None:
-        if self._look_wanted:
-            self._look_wanted = False
-            await self._follow_up(Conflict(self.head.seq))
         error: StoreError = NotCommitted("others kept appending first")
         conflicts = 0
         while conflicts < CONFLICTS:
