@@ -108,7 +108,21 @@ def _tell_people(fact: e.AnyFact) -> tuple[str, str] | None:
 
 
 def _tell_rest(fact: e.AnyFact) -> tuple[str, str] | None:
-    return _tell_intake(fact) or _tell_service(fact)
+    return _tell_intake(fact) or _tell_service(fact) or _tell_journal(fact)
+
+
+def _tell_journal(fact: e.AnyFact) -> tuple[str, str] | None:
+    match fact:
+        case e.LeaseTaken():
+            gone = ", ".join(holder or "a process that has stopped" for holder in fact.holders)
+            return "lease", f"{fact.epoch}: goes on with what was left by {gone}"
+        case e.JournalOpened():
+            return "journal", f"opened, store {fact.store_id}"
+        case e.JournalPruned():
+            kept = f", kept in {fact.archive}" if fact.archive else ""
+            return "pruned", f"{fact.count} entries up to {fact.seq}{kept}; the chain goes on from {fact.mac[:16]}"
+        case _:
+            return None
 
 
 def _tell_intake(fact: e.AnyFact) -> tuple[str, str] | None:
@@ -135,14 +149,6 @@ def _tell_service(fact: e.AnyFact) -> tuple[str, str] | None:
             return "service", f"started, version {fact.version}, mode {fact.mode}"
         case e.ServiceStopped():
             return "service", f"stopped: {fact.reason}"
-        case e.LeaseTaken():
-            gone = ", ".join(holder or "a process that has stopped" for holder in fact.holders)
-            return "lease", f"{fact.epoch}: goes on with what was left by {gone}"
-        case e.JournalOpened():
-            return "journal", f"opened, store {fact.store_id}"
-        case e.JournalPruned():
-            kept = f", kept in {fact.archive}" if fact.archive else ""
-            return "pruned", f"{fact.count} entries up to {fact.seq}{kept}; the chain goes on from {fact.mac[:16]}"
         case e.PauseSet():
             end = f" until {clock_time(fact.until)}" if fact.until is not None else ""
             return "paused", f"{fact.scope} by {fact.by}{end}: {fact.reason}"
