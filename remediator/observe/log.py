@@ -17,7 +17,7 @@ from remediator.core.verdicts import Answer
 from remediator.observe.redaction import Redactor
 
 _KEYS = ("ts", "level", "kind", "incident", "run", "rule", "sentence", "head")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
 
 def level_of(fact: e.AnyFact) -> str:
