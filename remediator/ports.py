@@ -157,7 +157,8 @@ class Call:
     """What an action is called with. `arguments` have the types its `params` declare.
 
     `key` names run and step at the target (`inc-7f3kq2m8.1/0`); it is the same for every attempt of a step.
-    `expires_at` is when a temporary effect should end; it is set at the target too where the target can.
+    `expires_at` is when a temporary effect should end; it is set at the target too where the target can. `issued_at` is
+    when the attempt was announced, by our clock (unix s); `reconcile` is asked about the attempt of that moment.
     `timeout` bounds the whole call.
     """
 
@@ -167,6 +168,7 @@ class Call:
     now: float
     incident: str = ""
     expires_at: float | None = None
+    issued_at: float | None = None
 
 
 class Action(Protocol):

@@ -6,6 +6,7 @@ A container that is starting is left to start (peers.md F12), and one that is no
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import ClassVar
 from urllib.parse import quote
 
@@ -45,7 +46,6 @@ class DockerRestart(WithoutUndo):
         """`http` speaks through the target's socket; None where there is none."""
         self._target = target
         self._http = http
-        self._before: dict[str, str] = {}
 
     def faults(self, arguments: Mapping[str, Json]) -> Sequence[str]:
         """Refuses containers that the settings do not allow."""
@@ -87,7 +87,6 @@ class DockerRestart(WithoutUndo):
         if reason:
             return failed(f"{name} was not restarted: {reason}", evidence={"state": dict(state)})
         started = str(state.get("StartedAt", ""))
-        self._before[call.key] = started
         request = Request(method="POST", url=f"{_url(name)}/restart", query=(("t", str(seconds)),))
         outcome = judge(
             await self._http.send(request, until=until), f"restart of {name}", good=lambda s: s == RESTARTED
@@ -97,20 +96,21 @@ class DockerRestart(WithoutUndo):
         return ok(f"{name} was restarted; it had run since {started}", evidence={"started_before": started})
 
     async def reconcile(self, call: Call) -> Found:
-        """Present if it was started after the attempt began; only this life of ours knows when it had been before."""
+        """Present if it was started after the attempt was announced; both times are of clocks on this host."""
         name = str(call.arguments.get("container"))
         if self._http is None or self.faults(call.arguments):
             return Found(presence=Presence.UNDECIDED, sentence="no Docker socket is configured")
         state = await self._state(name, deadline(call.timeout))
         if isinstance(state, str):
             return Found(presence=Presence.UNDECIDED, sentence=state)
-        started, before = str(state.get("StartedAt", "")), self._before.get(call.key)
-        if before is None:
+        started = str(state.get("StartedAt", ""))
+        if call.issued_at is None or (at := _seconds(started)) is None:
             sentence = f"{name} has run since {started}; compare that with the time of the attempt"
             return Found(presence=Presence.UNDECIDED, sentence=sentence)
-        if started != before:
-            return Found(presence=Presence.PRESENT, sentence=f"{name} has run since {started}, before since {before}")
-        return Found(presence=Presence.UNDECIDED, sentence=f"{name} still runs since {before}; it may yet be stopped")
+        if at > call.issued_at:
+            sentence = f"{name} was started at {started}, after the attempt was announced"
+            return Found(presence=Presence.PRESENT, sentence=sentence)
+        return Found(presence=Presence.UNDECIDED, sentence=f"{name} still runs since {started}; it may yet be stopped")
 
     async def _state(self, name: str, until: float) -> Mapping[str, object] | str:
         """The container's state, or why it cannot be told."""
@@ -127,6 +127,15 @@ class DockerRestart(WithoutUndo):
                 return f"Docker answered {status} {text!r} about {name}"
             case NotSent(sentence=sentence) | Lost(sentence=sentence):
                 return f"Docker does not answer: {sentence}"
+
+
+def _seconds(text: str) -> float | None:
+    """The moment that Docker writes (RFC 3339, nanoseconds), in unix seconds; None where it writes something else."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.timestamp() if moment.tzinfo is not None else None
 
 
 def _url(name: str) -> str:

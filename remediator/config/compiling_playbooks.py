@@ -10,7 +10,7 @@ from remediator.config.rules_model import CheckShape, StepShape, UndoShape
 from remediator.config.shapes import nearest
 from remediator.core.outcomes import EffectClass
 from remediator.core.params import ParamType
-from remediator.core.rules import Check, OnError, OnFailure, Playbook, Step
+from remediator.core.rules import Check, OnError, OnFailure, OnUnknown, Playbook, Step
 
 if TYPE_CHECKING:
     from remediator.config.compiling import Item
@@ -47,6 +47,7 @@ class _PlaybookCompiler:
         shape, before = self._item.shape, len(self._faults.problems)
         steps = [self._step(place, step) for place, step in enumerate(shape.steps)]
         checks = [self._check(place, check) for place, check in enumerate(shape.verify)]
+        atomic_from = self._atomic_from(shape.atomic_from, [step.name for step in shape.steps])
         plain_text(self._item.document, self._at("summary"), shape.summary, self._faults)
         if self._item.lacks("verify"):
             sentence = f"'{shape.name}' verifies nothing, so nobody will know whether it helped"
@@ -62,6 +63,9 @@ class _PlaybookCompiler:
             steps=whole_steps,
             verify=whole_checks,
             on_failure=tuple(OnFailure(word) for word in shape.on_failure),
+            on_unknown=OnUnknown(shape.on_unknown),
+            continue_on_resolve=shape.continue_on_resolve,
+            atomic_from=atomic_from,
             limit=self._limit(whole_steps, whole_checks),
             summary=shape.summary or "",
             source=self._item.source,
@@ -72,6 +76,17 @@ class _PlaybookCompiler:
 
     def _slot(self, path: Path) -> Slot:
         return Slot(document=self._item.document, path=path, blanks=self._blanks, faults=self._faults)
+
+    def _atomic_from(self, name: str | None, steps: list[str]) -> int | None:
+        """The place of the step that is called so; it has to be the only one."""
+        if name is None:
+            return None
+        if steps.count(name) != 1:
+            found = "no step" if name not in steps else "more than one step"
+            sentence, position = f"{found} is called '{name}'", self._item.document.at(self._at("atomic_from"))
+            self._faults.error(position, "unknown-step", sentence, nearest(name, steps))
+            return None
+        return steps.index(name)
 
     def _limit(self, steps: tuple[Step, ...], checks: tuple[Check, ...]) -> float:
         """The time limit of a run; what is written must leave room for the verification to end by itself."""
@@ -106,6 +121,10 @@ class _PlaybookCompiler:
         undo_after = self._undo(path, shape, action)
         effect = self._effect(path, shape, action)
         retry = shape.retry
+        if retry is not None and retry.attempts > 1 and effect is EffectClass.ONCE:
+            sentence = f"step '{shape.name}' is of class once, which is never made twice by itself; retry does nothing"
+            fix = "leave retry out; people can order another attempt"
+            self._faults.warning(self._item.document.key((*path, "retry")), "retry-of-once", sentence, fix)
         if bound is None:
             return None
         return Step(

@@ -21,6 +21,7 @@ from remediator.config.shapes import (
     PositiveSeconds,
     Seconds,
     Shape,
+    Switch,
     Text,
     Texts,
     Url,
@@ -29,7 +30,7 @@ from remediator.config.shapes import (
 )
 from remediator.core.outcomes import EffectClass
 from remediator.core.params import ParamType
-from remediator.core.rules import OnError, OnFailure
+from remediator.core.rules import OnError, OnFailure, OnUnknown
 
 ONE_VALUE = tuple(kind for kind in ParamType if kind not in {ParamType.ARGV, ParamType.NAMES, ParamType.OBJECT})
 _ANYTHING = WithJsonSchema({})
@@ -240,6 +241,17 @@ class PlaybookShape(Shape):
     ] = Field(
         default_factory=lambda: [OnFailure.ESCALATE.value],
         description="In this order: rollback, escalate. Default escalate.",
+    )
+    on_unknown: Annotated[str, one_of(*OnUnknown), WithJsonSchema({"enum": [str(word) for word in OnUnknown]})] = Field(
+        default=OnUnknown.HOLD,
+        description="While a run waits for a person: hold its locks (default), or release them to other runs.",
+    )
+    continue_on_resolve: Switch = Field(
+        default=False, description="Carry the plan out although the alert has resolved. Default false."
+    )
+    atomic_from: Text | None = Field(
+        default=None,
+        description="The name of a step: once it was made, all that follow are too, whatever resolves or is switched off.",
     )
     limit: PositiveSeconds | None = Field(
         default=None, description="Bounds the whole run. Default: as long as its parts can take, at least 30m."

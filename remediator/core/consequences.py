@@ -43,6 +43,9 @@ def consequences(before: State, after: State, fact: e.AnyFact, planner: Planner,
         case e.Escalated():
             incident = before.incidents.get(fact.incident)
             return _tell(routing.escalate, "people are needed", fact.reason, incident, fact.incident, after, routing)
+        case e.RunReminded():
+            incident = before.incidents.get(fact.incident)
+            return _tell(routing.escalate, "still needs a person", fact.reason, incident, fact.incident, after, routing)
         case e.ApprovalRequested():
             return _ask_people(after, fact, routing)
         case e.IncidentClosed():
@@ -52,7 +55,15 @@ def consequences(before: State, after: State, fact: e.AnyFact, planner: Planner,
 
 
 _ENTAILING = frozenset(
-    {e.RunEnded, e.ApprovalRefused, e.ApprovalExpired, e.Escalated, e.ApprovalRequested, e.IncidentClosed}
+    {
+        e.RunEnded,
+        e.ApprovalRefused,
+        e.ApprovalExpired,
+        e.Escalated,
+        e.RunReminded,
+        e.ApprovalRequested,
+        e.IncidentClosed,
+    }
 )
 
 

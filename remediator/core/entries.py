@@ -37,6 +37,7 @@ from remediator.core.kinds import (
     RunEnded,
     RunParked,
     RunPlanned,
+    RunReminded,
     RunStarted,
     ServiceStarted,
     ServiceStopped,
@@ -54,7 +55,7 @@ AnyFact = (
     JournalOpened | ServiceStarted | ServiceStopped | LeaseTaken | ConfigLoaded | ConfigRefused
     | NotificationReceived | NotificationDisposed | EpisodeLapsed | IncidentOpened | IncidentClosed
     | RunPlanned | RunDecided | ApprovalRequested | ApprovalGiven | ApprovalRefused | ApprovalExpired | RunStarted
-    | StepIntent | StepOutcome | VerifyStarted | VerifyLooked | VerifyConcluded | RollbackStarted | RunParked
+    | StepIntent | StepOutcome | VerifyStarted | VerifyLooked | VerifyConcluded | RollbackStarted | RunParked | RunReminded
     | PersonDecided | RunEnded | LateEvidence | UndoIntent | UndoConcluded | PauseSet | PauseCleared | Escalated
     | MessageIntent | MessageOutcome | Quarantined | StateSwept | JournalPruned
 )  # fmt: skip
@@ -186,6 +187,7 @@ __all__ = [
     "RunEnded",
     "RunParked",
     "RunPlanned",
+    "RunReminded",
     "RunStarted",
     "ServiceStarted",
     "ServiceStopped",

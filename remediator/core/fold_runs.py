@@ -17,6 +17,7 @@ import msgspec
 from remediator.core import entries as e
 from remediator.core.forgetting import is_live, opened_at
 from remediator.core.outcomes import EffectClass, Result, UndoResult
+from remediator.core.rules import OnUnknown
 from remediator.core.state import WORKING, Grant, Moment, Run, RunStatus, State, Undo
 from remediator.core.verification import RECOVERED
 from remediator.errors import IllegalEntry
@@ -151,6 +152,8 @@ def _intent(state: State, fact: e.StepIntent, moment: Moment) -> State:
         attempt=fact.attempt,
         intent=fact,
         outcome=None,
+        issued_at=moment.at,
+        expires_at=fact.undo_at,
         ordered="",
         earlier_doubt=run.doubt,
         issuer=moment.boot,
@@ -238,7 +241,8 @@ def _settle_undo(state: State, fact: e.StepOutcome, *, doubt: bool) -> State:
 
 def _verify_started(state: State, fact: e.VerifyStarted, moment: Moment) -> State:
     run = _run_at(state, fact.run, frozenset({RunStatus.RUNNING}), "a verification")
-    return _put(state, replace(_settled(run), status=RunStatus.VERIFYING, verify_after=fact.after), at=moment.at)
+    changed = replace(_settled(run), status=RunStatus.VERIFYING, verify_after=fact.after, verify_started=moment.at)
+    return _put(state, changed, at=moment.at)
 
 
 def _verify_concluded(state: State, fact: e.VerifyConcluded, moment: Moment) -> State:
@@ -254,8 +258,42 @@ def _rollback(state: State, fact: e.RollbackStarted, moment: Moment) -> State:
 
 
 def _parked(state: State, fact: e.RunParked, moment: Moment) -> State:
+    """A parked run keeps its locks, since nobody else may act on what is in doubt, unless its author said otherwise."""
     run = _run_at(state, fact.run, WORKING, "a call for a person")
-    return _put(state, replace(run, status=RunStatus.NEEDS_PERSON, reason=fact.reason), at=moment.at)
+    parked = replace(run, status=RunStatus.NEEDS_PERSON, reason=fact.reason, parked_at=moment.at, reminded=0)
+    if run.plan.on_unknown is OnUnknown.RELEASE:
+        state = _let_go(state, run)
+    return _put(state, parked, at=moment.at)
+
+
+def _let_go(state: State, run: Run) -> State:
+    locks = state.locks
+    for lock in run.plan.locks:
+        if locks.get(lock) == run.id:
+            locks = locks.delete(lock)
+    return replace(state, locks=locks)
+
+
+def _take_again(state: State, run: Run) -> State:
+    """What a parked run had let go, if it did; the run goes on only with all of it."""
+    other = lost_lock(state, run)
+    if other:
+        raise IllegalEntry(f"{run.id} cannot go on: {other} holds its target now")
+    locks = state.locks
+    for lock in run.plan.locks:
+        locks = locks.set(lock, run.id)
+    return replace(state, locks=locks)
+
+
+def lost_lock(state: State, run: Run) -> str:
+    """The run that has taken a lock which this one let go when it was parked; empty while none has."""
+    holders = (state.locks.get(lock, run.id) for lock in run.plan.locks)
+    return next((holder for holder in holders if holder != run.id), "")
+
+
+def _reminded(state: State, fact: e.RunReminded, _moment: Moment) -> State:
+    run = _run_at(state, fact.run, frozenset({RunStatus.NEEDS_PERSON}), "another call for a person")
+    return replace(state, runs=state.runs.set(run.id, replace(run, reminded=fact.number)))
 
 
 def _settled(run: Run) -> Run:
@@ -269,6 +307,8 @@ def _settled(run: Run) -> Run:
 def _person(state: State, fact: e.PersonDecided, moment: Moment) -> State:
     """A person's word settles the doubt, or orders another attempt; the time limit then begins anew."""
     run = _run_at(state, fact.run, frozenset({RunStatus.NEEDS_PERSON}), "a person's decision")
+    if fact.decision != "abort":
+        state = _take_again(state, run)
     match fact.decision:
         case "mark_done":
             results = (*run.results[: run.step], Result.OK, *run.results[run.step + 1 :])
@@ -290,12 +330,8 @@ def _ended(state: State, fact: e.RunEnded, moment: Moment) -> State:
         raise IllegalEntry(f"'{fact.result}' is no last word of a run")
     if fact.result == RunStatus.SUCCEEDED and (run.verdict != RECOVERED or run.dry):
         raise IllegalEntry(f"{fact.run} cannot have succeeded: no recovery was seen")
-    locks = state.locks
-    for lock in run.plan.locks:
-        if locks.get(lock) == run.id:
-            locks = locks.delete(lock)
     state = _put(state, replace(run, status=RunStatus(fact.result), reason=fact.reason), at=moment.at)
-    state = replace(state, locks=locks, runs=state.runs.delete(run.id))
+    state = replace(_let_go(state, run), runs=state.runs.delete(run.id))
     if run.started is None or run.dry:
         return state
     ended = tuple(
@@ -346,6 +382,7 @@ _FOLDERS: dict[type[e.Fact], Callable[..., State]] = {
     e.VerifyConcluded: _verify_concluded,
     e.RollbackStarted: _rollback,
     e.RunParked: _parked,
+    e.RunReminded: _reminded,
     e.PersonDecided: _person,
     e.RunEnded: _ended,
     e.UndoIntent: _undo_intent,

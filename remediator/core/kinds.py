@@ -273,10 +273,19 @@ class RollbackStarted(Fact, frozen=True, kw_only=True, tag="run.rollback_started
 
 
 class RunParked(Fact, frozen=True, kw_only=True, tag="run.parked"):
-    """The run needs a person: an effect may or may not have happened. It keeps its locks."""
+    """The run needs a person: an effect may or may not have happened. Its locks are kept, or let go as its author said."""
 
     incident: str
     run: str
+    reason: str
+
+
+class RunReminded(Fact, frozen=True, kw_only=True, tag="run.reminded"):
+    """People are called again for a parked run: call `number` after the first. It changes nothing else."""
+
+    incident: str
+    run: str
+    number: int
     reason: str
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from remediator.core.outcomes import EffectClass
-from remediator.core.rules import OnError, OnFailure
+from remediator.core.rules import OnError, OnFailure, OnUnknown
 
 
 class PlannedCondition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -82,6 +82,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     steps: tuple[PlannedStep, ...]
     verify: tuple[PlannedCheck, ...] = ()
     on_failure: tuple[OnFailure, ...] = ()
+    on_unknown: OnUnknown = OnUnknown.HOLD
+    continue_on_resolve: bool = False
+    atomic_from: int | None = None
     limit: float
     give_up: float
     approval_timeout: float = 3600.0

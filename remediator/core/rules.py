@@ -144,15 +144,29 @@ class OnFailure(StrEnum):
     ESCALATE = "escalate"
 
 
+class OnUnknown(StrEnum):
+    """What a parked run does with its locks while it waits for a person."""
+
+    HOLD = "hold"
+    RELEASE = "release"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Playbook:
-    """How to act: typed parameters, steps, verification, what to do on failure. `limit` bounds the whole run (G12)."""
+    """How to act: typed parameters, steps, verification, what to do on failure. `limit` bounds the whole run (G12).
+
+    `continue_on_resolve`: the alert's end stops nothing. `atomic_from`: once this step (from 0) was issued, all that
+    follow are too, whatever resolves or is switched off (drain, restart, undrain).
+    """
 
     name: str
     params: Mapping[str, ParamType]
     steps: tuple[Step, ...]
     verify: tuple[Check, ...] = ()
     on_failure: tuple[OnFailure, ...] = (OnFailure.ESCALATE,)
+    on_unknown: OnUnknown = OnUnknown.HOLD
+    continue_on_resolve: bool = False
+    atomic_from: int | None = None
     limit: float = 1800.0
     summary: str = ""
     source: str = ""

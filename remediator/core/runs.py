@@ -11,14 +11,15 @@ Theory.
 2. An unknown outcome is settled by the class of the step. A `read` has no effect to doubt: it is repeated, and without
    an answer it counts as failed. `safe` is issued again, within its attempts, once the earlier attempt can no longer
    arrive (`issue_by` + timeout + grace). `keyed` asks the target: present is ok; absent, after the same rest, is issued
-   again with the same key. `once` asks too, but only ever to be *promoted* to ok. Otherwise, and once the run's time is
-   over, the run is parked for a person. Only an ok settles the doubt: that a later attempt failed says nothing of the
-   earlier one. A timeout or a default never turns unknown into success.
+   again with the same key. `once` asks too, but only ever to be *promoted* to ok. Otherwise, and once the time of the run
+   or of the effect itself is over, the run is parked for a person. Only an ok settles the doubt: that a later attempt
+   failed says nothing of the earlier one. A timeout or a default never turns unknown into success.
 3. A failed attempt that may pass is made again within the attempts of its step, but never one of class `once` (G4). A
    failed step ends the mitigation unless its author wrote `on_error: continue`. Then, in the order of `on_failure`: its
    effects are taken back (rollback), and people or the next rung are called (escalate).
 4. When the alert resolves before any effect, the run is cancelled; afterwards no further step and no further try of a
-   failed one is started, and the verification decides. An attempt in doubt is still settled, as in 2.
+   failed one is started, and the verification decides. An attempt in doubt is still settled, as in 2. `continue_on_resolve`
+   takes no notice of it, and what has begun a part that its author called atomic (`atomic_from`) finishes it.
 5. Verification is three-valued. Only `recovered` succeeds. `not_recovered` fails (and may roll back); `unknown` never
    rolls back: taking away a remedy that may have worked is an effect too.
 6. A dry run takes the same path; its attempts are simulated, its verification is not asked, and it ends `simulated`.
@@ -33,7 +34,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from remediator.core.outcomes import EffectClass, Result
-from remediator.core.rules import OnError, OnFailure
+from remediator.core.rules import OnError, OnFailure, OnUnknown
 from remediator.core.state import Incident, Run, RunStatus, State, Undo
 
 # How long after its timeout an attempt may still arrive: kill grace and network (reliability.md G6).
@@ -154,8 +155,20 @@ def _resolved(state: State, run: Run) -> Incident | None:
     return incident if incident is not None and incident.resolved_at is not None else None
 
 
+def bound_to_finish(run: Run) -> bool:
+    """Whether the run is past the point from which its author wants every step made, whatever resolves or is removed."""
+    return run.plan.atomic_from is not None and run.step >= run.plan.atomic_from
+
+
+def _stops(state: State, run: Run) -> bool:
+    """Whether the end of the alert keeps this run from doing more."""
+    if run.plan.continue_on_resolve or bound_to_finish(run):
+        return False
+    return _resolved(state, run) is not None
+
+
 def _waiting(state: State, run: Run, now: float) -> Effect:
-    if _resolved(state, run):
+    if _stops(state, run):
         return End(RunStatus.CANCELLED, "the alert resolved before anything was done")
     gives_up = run.planned.at + run.plan.give_up
     if now >= gives_up:
@@ -166,7 +179,7 @@ def _waiting(state: State, run: Run, now: float) -> Effect:
 
 
 def _awaiting(state: State, run: Run, now: float) -> Effect:
-    if _resolved(state, run):
+    if _stops(state, run):
         return End(RunStatus.CANCELLED, "the alert resolved before anybody approved")
     if run.approval_expires is not None and now >= run.approval_expires:
         return Expire()
@@ -183,7 +196,7 @@ def _running(state: State, run: Run, now: float) -> Effect:
     if _late(run, now):
         return _give_way(state, run, "its time limit passed", RunStatus.EXPIRED)
     if run.step < 0:
-        return End(RunStatus.CANCELLED, "the alert resolved before the first step") if _resolved(state, run) else FIRST
+        return End(RunStatus.CANCELLED, "the alert resolved before the first step") if _stops(state, run) else FIRST
     return _after_step(state, run, now)
 
 
@@ -193,7 +206,7 @@ def _after_step(state: State, run: Run, now: float) -> Effect:
         case Result.OK:
             return _advance(state, run)
         case _ if _may_retry(run):
-            if _resolved(state, run):
+            if _stops(state, run):
                 return StartVerify()
             rest = run.outcome_at + step.delay
             return Issue(run.step, run.attempt + 1) if now >= rest else Await(rest)
@@ -216,7 +229,7 @@ def _may_retry(run: Run) -> bool:
 
 def _advance(state: State, run: Run) -> Effect:
     following = run.step + 1
-    if following < len(run.plan.steps) and not _resolved(state, run):
+    if following < len(run.plan.steps) and not _stops(state, run):
         return Issue(following, 1)
     return StartVerify()
 
@@ -230,9 +243,26 @@ def _in_doubt(run: Run, now: float) -> Effect:
     step = run.plan.steps[run.step]
     if step.effect is not EffectClass.SAFE:
         return Reconcile()
+    if _over(run, now):
+        return park(run, f"step {run.step + 1} ({step.name}) may or may not have happened, and {_NOT_AGAIN}", now)
     if run.attempt < max(step.attempts, SAFE_ATTEMPTS) and not _late(run, now):
         return _again(run, now)
-    return Park(f"step {run.step + 1} ({step.name}) may or may not have happened: {run.reason}")
+    return park(run, f"step {run.step + 1} ({step.name}) may or may not have happened: {run.reason}", now)
+
+
+def park(run: Run, reason: str, now: float) -> Park | Await:
+    """Stop for a person; a run that lets its locks go waits until nothing of it can arrive any more (G6)."""
+    if run.plan.on_unknown is OnUnknown.RELEASE and now < rest_until(run):
+        return Await(rest_until(run))
+    return Park(reason)
+
+
+_NOT_AGAIN = "the time of its effect is over, so it is not made again"
+
+
+def _over(run: Run, now: float) -> bool:
+    """Whether the effect of the attempt in doubt, if there was one, has come to its own end (G10)."""
+    return run.expires_at is not None and now >= run.expires_at
 
 
 def _again(run: Run, now: float) -> Issue | Await:
@@ -252,9 +282,11 @@ def after_reconcile(run: Run, found: str, now: float) -> Effect:
     """
     step = run.plan.steps[run.step]
     absent = step.effect is EffectClass.KEYED and found == "absent"
+    if absent and _over(run, now):
+        return park(run, f"step {run.step + 1} ({step.name}) is not there, and {_NOT_AGAIN}", now)
     if absent and run.attempt < max(step.attempts, KEYED_ATTEMPTS) and not _late(run, now):
         return _again(run, now)
-    return Park(f"step {run.step + 1} ({step.name}) may or may not have happened, and the target cannot tell")
+    return park(run, f"step {run.step + 1} ({step.name}) may or may not have happened, and the target cannot tell", now)
 
 
 def _verifying(state: State, run: Run) -> Effect:

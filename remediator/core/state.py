@@ -125,7 +125,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `step` and `attempt` are the last ones issued (-1, 0 before the first). `intent` is an attempt whose outcome is not
     yet known. `outcome` is the last final one. `doubt` is set while an effect of this step may or may not have happened;
-    `earlier_doubt` says that it is an attempt before the last one that is in doubt.
+    `earlier_doubt` says that it is an attempt before the last one that is in doubt. `issued_at` is when the last attempt
+    was announced, `expires_at` when its effect ends. `reminded` counts the calls that followed the one at `parked_at`.
     """
 
     id: str
@@ -148,15 +149,20 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     intent: StepIntent | None = None
     outcome: Outcome | None = None
     outcome_at: float = 0.0
+    issued_at: float | None = None
+    expires_at: float | None = None
     doubt: bool = False
     earlier_doubt: bool = False
     results: tuple[Result | None, ...] = ()
     verify_after: float | None = None
+    verify_started: float | None = None
     verdict: str = ""
     ordered: str = ""  # a person's order to try the step in doubt once more: their name
     holder: str = ""  # the boot of the process that may go on with it (`leases.py`)
     issuer: str = ""  # the boot of the process that announced the last attempt
     undo_tries: tuple[int, ...] = ()  # how often each step was tried to be taken back; an attempt's name is used once
+    parked_at: float | None = None
+    reminded: int = 0
     reason: str = ""
 
 

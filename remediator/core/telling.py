@@ -41,6 +41,8 @@ def _tell_run(fact: e.AnyFact) -> tuple[str, str] | None:
             return "rollback", fact.reason
         case e.RunParked():
             return "needs person", fact.reason
+        case e.RunReminded():
+            return "needs person", f"still, call {fact.number + 1}: {fact.reason}"
         case e.IncidentClosed():
             return "closed", f"{fact.result}: {fact.reason}"
         case _:

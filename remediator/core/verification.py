@@ -39,16 +39,23 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """A verification under way; `started` in unix seconds."""
+    """A verification under way; `started` in unix seconds. One that was taken up again after a restart is `resumed`."""
 
     checks: tuple[PlannedCheck, ...]
     started: float
     rows: tuple[Row, ...]
+    looks: int = 0
+    resumed: bool = False
 
     @classmethod
-    def begin(cls, checks: Sequence[PlannedCheck], now: float) -> Watch:
-        """A watch over `checks` that has seen nothing yet."""
-        return cls(tuple(checks), now, tuple(Row() for _ in checks))
+    def begin(cls, checks: Sequence[PlannedCheck], now: float, started: float | None = None) -> Watch:
+        """A watch over `checks` that has seen nothing yet.
+
+        One that `started` earlier keeps its time; its rows begin anew, for nobody looked in between.
+        """
+        began = now if started is None else started
+        watch = cls(tuple(checks), began, tuple(Row() for _ in checks))
+        return replace(watch, resumed=now - began >= watch.every)
 
     @property
     def every(self) -> float:
@@ -59,7 +66,7 @@ class Watch:
 def advance(watch: Watch, observations: Sequence[Observation], now: float) -> Watch:
     """The watch after one look at every check."""
     rows = tuple(_advance(row, seen, now) for row, seen in zip(watch.rows, observations, strict=True))
-    return replace(watch, rows=rows)
+    return replace(watch, rows=rows, looks=watch.looks + 1)
 
 
 def _advance(row: Row, seen: Observation, now: float) -> Row:
@@ -72,11 +79,13 @@ def conclude(watch: Watch, now: float) -> Verdict | None:
     """The verdict, or None while there is time left and the good state has not held long enough."""
     if not watch.checks:
         return Verdict(UNKNOWN, "the playbook declares no verification, so nobody can say whether it helped")
+    if not watch.looks:
+        return None
     if all(_held(check, row, now) for check, row in zip(watch.checks, watch.rows, strict=True)):
         return Verdict(RECOVERED, "; ".join(row.last.sentence for row in watch.rows if row.last is not None))
     for check, row in zip(watch.checks, watch.rows, strict=True):
         if now - watch.started >= check.within and not _held(check, row, now):
-            return _too_late(check, row, now)
+            return _too_late(watch, check, row, now)
     return None
 
 
@@ -84,8 +93,11 @@ def _held(check: PlannedCheck, row: Row, now: float) -> bool:
     return row.since is not None and row.good >= check.samples and now - row.since >= check.hold
 
 
-def _too_late(check: PlannedCheck, row: Row, now: float) -> Verdict:
+def _too_late(watch: Watch, check: PlannedCheck, row: Row, now: float) -> Verdict:
     within = format_duration(check.within)
+    if watch.resumed and row.last is not None and row.good == watch.looks:
+        seen = f"good at every look since it was taken up again: {row.last.sentence}"
+        return Verdict(UNKNOWN, f"could not tell within {within}, since nobody looked for a while; {seen}")
     if row.last is None or row.last.look is Look.UNKNOWN:
         seen = row.last.sentence if row.last else "nobody looked"
         return Verdict(UNKNOWN, f"could not tell within {within}: {seen}")

@@ -81,6 +81,12 @@ class Admission:
         verdict = ask_guards(asked, self._parts.facts(state, run, moment)).strictest
         return "" if verdict.answer is Answer.ALLOW else f"{verdict.guard}: {verdict.sentence}"
 
+    def switched_off(self, state: State, moment: Moment, run: Run) -> str:
+        """Why nobody needs to be asked about this run any more; a rule that merely asks a person is no reason."""
+        asked = [guard for guard in self._parts.guards if guard.name == "mode"]
+        verdict = ask_guards(asked, self._parts.facts(state, run, moment)).strictest
+        return f"{verdict.guard}: {verdict.sentence}" if verdict.answer is Answer.DENY else ""
+
     # ── inside the lane ──────────────────────────────────────────────────────────────────────────────────────────────
     def _still_asking(self, state: State, moment: Moment, name: str) -> Run | None:
         run = state.runs.get(name)

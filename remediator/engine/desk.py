@@ -12,6 +12,7 @@ from math import isfinite
 
 from remediator.core import entries as e
 from remediator.core.by_hand import plan_by_hand
+from remediator.core.fold_runs import lost_lock
 from remediator.core.outcomes import UndoOutcome
 from remediator.core.planning import Unplannable
 from remediator.core.runs import own_undos
@@ -129,6 +130,10 @@ class Desk:
             current = state.runs.get(run.id)
             if current is None or current.status is not RunStatus.NEEDS_PERSON:
                 raise RefusedRequest(409, f"{run.id} does not wait for a person any more")
+            other = lost_lock(state, current)
+            if other and decision != "abort":
+                sentence = f"{other} holds the target of {run.id} now; decide when it has ended, or abort"
+                raise RefusedRequest(409, sentence)
             return _decided(state, current, decision, _named(by), reason)
 
         await self._parts.journal.commit(decider)

@@ -26,7 +26,7 @@ from remediator.core.outcomes import (
 )
 from remediator.core.plans import PlannedStep
 from remediator.core.runs import ISSUE_WITHIN
-from remediator.core.state import Undo
+from remediator.core.state import Run, Undo
 from remediator.engine.boundary import checked
 from remediator.errors import IllegalEntry
 from remediator.ports import Action, Call, Clock
@@ -58,8 +58,8 @@ class Effects(Protocol):
         """Makes the attempt that `token` announces."""
         ...
 
-    async def reconcile(self, run: str, place: int, step: PlannedStep) -> Found:
-        """Asks the target whether an earlier attempt took effect."""
+    async def reconcile(self, run: Run, step: PlannedStep) -> Found:
+        """Asks the target whether the last attempt of `run`, which was at `step`, took effect."""
         ...
 
     async def take_back(self, token: IntentToken, undo: Undo) -> UndoOutcome:
@@ -89,7 +89,7 @@ class LiveEffects:
             return failed(f"there is no action {step.action} any more")
         if self._clock.now() > intent.issue_by or self._clock.monotonic() - token.mono > ISSUE_WITHIN:
             return not_issued("too late to be issued: the service was held up after the intent")
-        call = self._call(intent.key, step, intent.incident, intent.undo_at)
+        call = self._call(intent.key, step, intent.incident, intent.undo_at, intent.issue_by - ISSUE_WITHIN)
         try:
             async with asyncio.timeout(step.timeout + KILL_GRACE):
                 return checked(Outcome, await action.perform(call))
@@ -98,14 +98,14 @@ class LiveEffects:
         except Exception as fault:  # noqa: BLE001  (a plug-in: after its first byte anything may have happened)
             return unknown(f"the action broke ({type(fault).__name__}: {fault}); it may have been carried out")
 
-    async def reconcile(self, run: str, place: int, step: PlannedStep) -> Found:
+    async def reconcile(self, run: Run, step: PlannedStep) -> Found:
         """Asks the action's own check; anything but a clear answer is undecided."""
         action = self._actions.get(step.action)
         if action is None:
             return Found(presence=Presence.UNDECIDED, sentence=f"there is no action {step.action} any more")
         try:
             async with asyncio.timeout(step.timeout + KILL_GRACE):
-                call = self._call(key_of(run, place), step, run.partition(".")[0], None)
+                call = self._call(key_of(run.id, run.step), step, run.incident, run.expires_at, run.issued_at)
                 return checked(Found, await action.reconcile(call))
         except Exception as fault:  # noqa: BLE001  (a plug-in: a broken check tells nothing)
             return Found(presence=Presence.UNDECIDED, sentence=f"the check broke ({type(fault).__name__}: {fault})")
@@ -124,7 +124,9 @@ class LiveEffects:
         except Exception as fault:  # noqa: BLE001  (a plug-in: compare again next time)
             return UndoOutcome(result=UndoResult.UNKNOWN, sentence=f"{type(fault).__name__}: {fault}")
 
-    def _call(self, key: str, step: PlannedStep, incident: str, expires_at: float | None) -> Call:
+    def _call(
+        self, key: str, step: PlannedStep, incident: str, expires_at: float | None, issued_at: float | None
+    ) -> Call:
         return Call(
             arguments=step.arguments,
             key=key,
@@ -132,6 +134,7 @@ class LiveEffects:
             now=self._clock.now(),
             incident=incident,
             expires_at=expires_at,
+            issued_at=issued_at,
         )
 
 
@@ -147,11 +150,10 @@ class DryEffects:
             return await self._live.issue(token, step)
         return ok(step.does or step.name)
 
-    async def reconcile(self, run: str, place: int, step: PlannedStep) -> Found:
+    async def reconcile(self, run: Run, step: PlannedStep) -> Found:
         """Nothing was ever issued."""
-        return Found(
-            presence=Presence.ABSENT, sentence=f"a dry run issued nothing ({key_of(run, place)}, {step.action})"
-        )
+        sentence = f"a dry run issued nothing ({key_of(run.id, run.step)}, {step.action})"
+        return Found(presence=Presence.ABSENT, sentence=sentence)
 
     async def take_back(self, token: IntentToken, undo: Undo) -> UndoOutcome:
         """Nothing is there to be taken back."""

@@ -58,6 +58,8 @@ class Runner:
         now = self._parts.clock.now()
         effect = r.next_effect(self._parts.journal.state, run, now)
         match effect:
+            case r.Await() if self._disabled(run):
+                await self._control(run, r.End(RunStatus.CANCELLED, self._disabled(run)), standing=effect)
             case r.AskGuards():
                 if not await self._admission_round(run):
                     await self._parts.rest(run.id, LOOK_AGAIN)
@@ -74,6 +76,12 @@ class Runner:
                     await self._parts.rest(run.id, BUSY_AGAIN)
             case _:
                 await self._control(run, effect)
+
+    def _disabled(self, run: Run) -> str:
+        """Why a run that waits for a person's yes must not wait any longer: its rule is gone or switched off (G19)."""
+        if run.status is not RunStatus.AWAITING_APPROVAL:
+            return ""
+        return self._admission.switched_off(self._parts.journal.state, self._parts.journal.moment(), run)
 
     async def _admission_round(self, run: Run) -> bool:
         entries = await self._admission.ask(run)
@@ -104,9 +112,10 @@ class Runner:
             return ()
         if not self._parts.may_announce(moment) or self._undoing.at_work(state, f"{run.id}/{effect.step}"):
             return ()  # else what is being taken back and what is ordered anew could not be told apart
-        reason = self._admission.withdrawn(state, moment, run)
+        reason = "" if r.bound_to_finish(run) else self._admission.withdrawn(state, moment, run)
         if reason:
-            return _control_facts(run, r.Park(reason) if run.doubt else r.End(RunStatus.CANCELLED, reason))
+            ended = r.End(RunStatus.CANCELLED, reason)
+            return _control_facts(run, r.park(run, reason, moment.at) if run.doubt else ended)
         return [order(run, effect.step, effect.attempt, moment, effect.by)]
 
     def _unmoved(self, state: State, moment: Moment, name: str, effect: r.Effect) -> Run | None:
@@ -149,7 +158,7 @@ class Runner:
 
     async def _reconcile(self, run: Run) -> None:
         step = run.plan.steps[run.step]
-        found = await self._parts.effects[run.dry].reconcile(run.id, run.step, step)
+        found = await self._parts.effects[run.dry].reconcile(run, step)
         if found.presence is Presence.PRESENT:
             outcome = Outcome(result=Result.OK, sentence=found.sentence, receipt=found.receipt)
             told = e.StepOutcome(
@@ -191,7 +200,7 @@ class Runner:
         if run.dry:
             await self._conclude(run, NOT_ASKED, "a dry run has nothing to verify")
             return
-        watch = Watch.begin(run.plan.verify, self._parts.clock.now())
+        watch = Watch.begin(run.plan.verify, self._parts.clock.now(), run.verify_started)
         verdict = conclude(watch, self._parts.clock.now())
         last: list[Look | None] = [None] * len(run.plan.verify)
         while verdict is None:

@@ -118,7 +118,7 @@ class Engine:
                 self._drive(fact.run)
             case e.PauseCleared() | e.ConfigLoaded():
                 self._wake_waiting(after)
-            case e.RunEnded():
+            case e.RunEnded() | e.RunParked():  # locks may be free now
                 self._wake_waiting(after)
                 self.parts.ring(UNDO_BELL)  # what a rollback could not take back is the undo clock's now
             case e.MessageIntent():

@@ -1,5 +1,5 @@
-"""Clocks that belong to no run: the end of a pause, episodes of which nothing was heard or that are over for long, a store
-that may be back."""
+"""Clocks that move no run: the end of a pause, episodes of which nothing was heard or that are over for long, another
+call for people, a store that may be back."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from remediator.core import entries as e
 from remediator.core.forgetting import keep_for, sweep
-from remediator.core.state import EpisodeStatus, Moment, State
-from remediator.core.telling import length
+from remediator.core.reminders import due, passed
+from remediator.core.state import EpisodeStatus, Moment, Run, RunStatus, State
+from remediator.core.telling import clock_time, length
 from remediator.engine.parts import Parts
 from remediator.errors import StoreError
 
@@ -36,6 +37,8 @@ class Timers:
                     await self._parts.journal.commit(self._pauses_over)
                 if self._parts.journal.last_error:
                     await self._parts.journal.commit(lambda _state, _moment: ())
+                if self._reminders(self._parts.journal.state, self._parts.journal.moment()):
+                    await self._parts.journal.commit(self._reminders)
                 if self._lapsed(self._parts.journal.state, self._parts.journal.moment()):
                     await self._parts.journal.commit(self._lapsed)
                 await self._sweep()
@@ -47,7 +50,11 @@ class Timers:
         now = self._parts.clock.now()
         often = TRY_EVERY if self._parts.journal.last_error else LOOK_EVERY
         ends = [pause.until - now for pause in self._parts.journal.state.pauses.values() if pause.until is not None]
-        return min([often, *ends])
+        parked = self._parts.journal.state.runs.values()
+        calls = [
+            due(run.parked_at, run.reminded + 1) - now for run in parked if run.parked_at is not None and _waits(run)
+        ]
+        return max(0.0, min([often, *ends, *calls]))
 
     async def _sweep(self) -> None:
         if self._parts.clock.monotonic() - self._swept < SWEEP_EVERY:
@@ -67,6 +74,16 @@ class Timers:
             if pause.until is not None and pause.until <= moment.at
         ]
 
+    def _reminders(self, state: State, moment: Moment) -> Sequence[e.AnyFact]:
+        """People are called again, and nothing else: no time makes a doubt go away (§3.3)."""
+        told: list[e.AnyFact] = []
+        for run in state.active_runs:
+            number = passed(run.parked_at, moment.at) if run.parked_at is not None and _waits(run) else 0
+            if number > run.reminded and run.parked_at is not None:
+                reason = f"waits for a person since {clock_time(run.parked_at)}: {run.reason}"
+                told.append(e.RunReminded(incident=run.incident, run=run.id, number=number, reason=reason))
+        return told
+
     def _lapsed(self, state: State, moment: Moment) -> Sequence[e.AnyFact]:
         after = self._parts.config.lapse_after
         return [
@@ -74,3 +91,7 @@ class Timers:
             for episode in state.episodes.values()
             if episode.status is EpisodeStatus.OPEN and moment.at - episode.last_heard >= after
         ]
+
+
+def _waits(run: Run) -> bool:
+    return run.status is RunStatus.NEEDS_PERSON

@@ -65,7 +65,7 @@ def state_of_line(line: LineView) -> str:
             return str(fact.get("verdict", ""))
         case "run.ended" | "incident.closed":
             return str(fact.get("result", ""))
-        case "run.parked":
+        case "run.parked" | "run.reminded":
             return "needs_person"
         case "incident.escalated":
             return "escalated"

@@ -70,14 +70,14 @@ async def test_a_yes_in_the_instant_of_expiry_is_too_late(rig: Rig) -> None:
     assert any("people are needed" in message.subject for message in rig.world.messages)
 
 
-async def test_a_yes_after_the_rule_was_removed_starts_nothing(rig: Rig) -> None:
+async def test_a_request_is_withdrawn_when_its_rule_is_removed_and_a_yes_comes_too_late(rig: Rig) -> None:
     rig.mode = Mode.APPROVE
     async with rig.engine() as engine:
         run = await waiting(rig, engine)
         await rig.reload(engine, rig.rule(name="another"), mode=Mode.APPROVE)
-        await rig.ask(engine.desk.approve(run.id, digest=run.digest, by="ana"))
-        await rig.clock.until(lambda: rig.idle(engine))
-    assert await rig.ended() == ["denied"]
+        await rig.refused(engine.desk.approve(run.id, digest=run.digest, by="ana"), 404, "no run under way")
+        assert rig.idle(engine)
+    assert await rig.ended() == ["cancelled"]
     assert not rig.world.ledger
 
 

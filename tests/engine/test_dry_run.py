@@ -20,7 +20,7 @@ from remediator.core.outcomes import ok as done
 from remediator.core.params import Json, Param, ParamType
 from remediator.core.planning import Fitting
 from remediator.core.rules import Guards, Limit, Mode
-from remediator.core.state import Undo
+from remediator.core.state import Moment, Run, Undo
 from remediator.engine.effects import DryEffects, IntentToken, LiveEffects, token_of
 from remediator.errors import IllegalEntry
 from remediator.ports import Call
@@ -261,8 +261,18 @@ async def test_the_effects_of_a_dry_run_find_and_take_back_nothing(rig: Rig) -> 
     dry = DryEffects(live)
     rig.mode = Mode.DRY_RUN
     facts = await facts_of(rig, Mode.DRY_RUN)
-    plan = next(fact.plan for fact in facts if isinstance(fact, e.RunPlanned))
-    found = await dry.reconcile("inc-x.1", 0, plan.steps[0])
+    told = next(fact for fact in facts if isinstance(fact, e.RunPlanned))
+    run = Run(
+        id="inc-x.1",
+        incident="inc-x",
+        plan=told.plan,
+        digest="d",
+        dry=True,
+        mode="dry-run",
+        planned=Moment(0.0, 0.0, "b"),
+        step=0,
+    )
+    found = await dry.reconcile(run, told.plan.steps[0])
     assert found.presence is Presence.ABSENT
     undo = Undo(run="inc-x.1", incident="inc-x", step=0, action="safe", arguments={}, key="k", due_at=0.0)
     intent = e.UndoIntent(incident="inc-x", run="inc-x.1", step=0, attempt=1, cause="expiry")

@@ -13,8 +13,8 @@ import pytest
 from remediator.core import entries as e
 from remediator.core.outcomes import EffectClass, Found, Outcome, Presence, Result, UndoOutcome, UndoResult, unknown
 from remediator.core.params import Json, Param, ParamType
-from remediator.core.plans import PlannedStep
-from remediator.core.state import Undo
+from remediator.core.plans import Plan, PlannedGuards, PlannedLimit, PlannedStep
+from remediator.core.state import Moment, Run, Undo
 from remediator.engine.effects import KILL_GRACE, IntentToken, LiveEffects
 from remediator.ports import Call
 
@@ -23,6 +23,32 @@ if TYPE_CHECKING:
 
 STEP = PlannedStep(name="s", action="wild", arguments={"domain": "a.example"}, effect=EffectClass.ONCE, timeout=30.0)
 UNDO = Undo(run="inc-x.1", incident="inc-x", step=0, action="wild", arguments={}, key="inc-x.1/0", due_at=0.0)
+DOUBTED = Run(
+    id="inc-x.1",
+    incident="inc-x",
+    plan=Plan(
+        rule="r",
+        playbook="p",
+        rung=0,
+        target={"domain": "a.example"},
+        params={},
+        guards=PlannedGuards(
+            cooldown=0.0, rate_limit=PlannedLimit(1, 60.0), blast_radius=PlannedLimit(1, 60.0), concurrency=1
+        ),
+        locks=(),
+        steps=(STEP,),
+        limit=60.0,
+        give_up=60.0,
+    ),
+    digest="d",
+    dry=False,
+    mode="auto",
+    planned=Moment(0.0, 0.0, "boot"),
+    step=0,
+    attempt=1,
+    issued_at=50.0,
+    expires_at=600.0,
+)
 
 
 class Wild:
@@ -102,8 +128,19 @@ def hasty(step: PlannedStep) -> PlannedStep:
 async def test_a_question_that_breaks_hangs_or_has_nobody_to_ask_is_undecided(rig: Rig) -> None:
     for actions in ((Wild(break_off),), (Wild(hang),), ()):
         effects, _token, _undo = door(rig, *actions)
-        found = await effects.reconcile("inc-x.1", 0, hasty(STEP))
+        found = await effects.reconcile(DOUBTED, hasty(STEP))
         assert found.presence is Presence.UNDECIDED
+
+
+async def test_a_question_says_which_attempt_is_meant_and_when_its_effect_ends(rig: Rig) -> None:
+    asked: list[Call] = []
+    effects, token, _undo = door(rig, Wild(asked.append))
+    await effects.reconcile(DOUBTED, STEP)
+    await effects.issue(token, STEP)
+    assert [(call.key, call.incident, call.expires_at, call.issued_at) for call in asked] == [
+        ("inc-x.1/0", "inc-x", 600.0, 50.0),
+        ("inc-x.1/0", "inc-x", rig.clock.now() + 600.0, rig.clock.now()),
+    ]
 
 
 async def test_an_undo_that_breaks_is_unknown_and_one_that_nobody_can_do_any_more_has_failed(rig: Rig) -> None:

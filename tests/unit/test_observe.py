@@ -312,6 +312,7 @@ def test_a_journal_of_the_past_is_shown_but_not_counted_again() -> None:
     [
         (e.ServiceStarted(version="1", mode="auto"), "info"),
         (e.RunParked(incident=NAME, run=RUN, reason="r"), "error"),
+        (e.RunReminded(incident=NAME, run=RUN, number=1, reason="r"), "error"),
         (e.Escalated(incident=NAME, reason="r"), "error"),
         (e.ConfigRefused(problems=("p",)), "error"),
         (e.Quarantined(what="w", reason="r"), "error"),

@@ -12,9 +12,9 @@ from remediator.actions.defaults import WithoutCheck, WithoutUndo
 from remediator.actions.http_client import deadline
 from remediator.actions.kumomta.client import SUSPEND_READY, Kumod, Unreadable
 from remediator.actions.kumomta.looks import ready_counts
-from remediator.actions.kumomta.orders import Order, clear, find, lift, place
-from remediator.actions.kumomta.selectors import NODE, REASON, instant
-from remediator.actions.kumomta.suspend import end_fault
+from remediator.actions.kumomta.orders import Order, clear, find, lift
+from remediator.actions.kumomta.selectors import NODE, REASON
+from remediator.actions.kumomta.suspend import suspend_until
 from remediator.core.outcomes import EffectClass, Found, Outcome, Presence, Result, UndoOutcome, UndoResult, failed
 from remediator.core.params import Json, Param, ParamType
 from remediator.ports import Call
@@ -74,13 +74,8 @@ class SuspendReadyQueue:
     async def perform(self, call: Call) -> Outcome:
         """Lists, posts unless somebody was here before, looks whether it is there, and whether such a queue is known."""
         order = _order(self._kumod, call)
-        if isinstance(order, Unreadable):
-            return failed(order.sentence)
-        fault = end_fault(call)
-        if fault or call.expires_at is None:
-            return failed(fault)
-        outcome = await place(self._kumod, order, call, {"expires": instant(call.expires_at)})
-        if outcome.result is not Result.OK:
+        outcome = await suspend_until(self._kumod, order, call)
+        if isinstance(order, Unreadable) or outcome.result is not Result.OK:
             return outcome
         counts = await ready_counts(self._kumod, order.node, until=deadline(min(5.0, call.timeout)))
         if isinstance(counts, Unreadable) or order.told in counts:

@@ -39,11 +39,15 @@ def _order(kumod: Kumod, call: Call) -> Order | Unreadable:
     )
 
 
-def end_fault(call: Call) -> str:
-    """Why a suspension with this end must not be made; empty if it may."""
+async def suspend_until(kumod: Kumod, order: Order | Unreadable, call: Call) -> Outcome:
+    """Places a suspension that ends by itself, at kumod too; one without an end, or whose end is over, is not made."""
+    if isinstance(order, Unreadable):
+        return failed(order.sentence)
     if call.expires_at is None:
-        return "a suspension needs an end: write undo: { after: ... } at the step"
-    return "the suspension would be over before it began" if call.expires_at <= call.now else ""
+        return failed("a suspension needs an end: write undo: { after: ... } at the step")
+    if call.expires_at <= call.now:
+        return failed("the suspension would be over before it began")
+    return await place(kumod, order, call, {"expires": instant(call.expires_at)})
 
 
 class Suspend:
@@ -68,13 +72,7 @@ class Suspend:
 
     async def perform(self, call: Call) -> Outcome:
         """Lists, posts unless somebody was here before, and looks whether it is there."""
-        order = _order(self._kumod, call)
-        if isinstance(order, Unreadable):
-            return failed(order.sentence)
-        fault = end_fault(call)
-        if fault or call.expires_at is None:
-            return failed(fault)
-        return await place(self._kumod, order, call, {"expires": instant(call.expires_at)})
+        return await suspend_until(self._kumod, _order(self._kumod, call), call)
 
     async def reconcile(self, call: Call) -> Found:
         """Looks for our sign in kumod's list."""

@@ -115,8 +115,10 @@ def make_call(clock: HandClock) -> Callable[..., Call]:
         key: str = "inc-7f3kq2m8.1/0",
         expires_in: float | None = 7200.0,
         timeout: float = 30.0,
+        issued_at: float | None = None,
     ) -> Call:
         return Call(
+            issued_at=issued_at,
             arguments=arguments,
             key=key,
             timeout=timeout,

@@ -18,6 +18,7 @@ from remediator.ports import Call
 
 MakeCall = Callable[..., Call]
 CONTAINER: dict[str, Any] = {"container": "kumod", "stop_timeout": 10}
+ANNOUNCED = 1_795_518_240.0  # 2026-11-24 11:04:00Z
 RUNNING = {
     "Status": "running",
     "Running": True,
@@ -123,7 +124,7 @@ async def test_a_lost_answer_is_unknown_and_the_start_time_tells(
     engine: Engine, action: DockerRestart, make_call: MakeCall
 ) -> None:
     engine.cut = True
-    call = make_call(CONTAINER)
+    call = make_call(CONTAINER, issued_at=ANNOUNCED)
     assert (await action.perform(call)).result is Result.UNKNOWN
     assert len(engine.restarts) == 1
     found = await action.reconcile(call)
@@ -135,17 +136,32 @@ async def test_a_restart_that_may_still_come_is_undecided(
     engine: Engine, action: DockerRestart, make_call: MakeCall
 ) -> None:
     engine.status = 500
-    call = make_call(CONTAINER)
+    call = make_call(CONTAINER, issued_at=ANNOUNCED)
     assert (await action.perform(call)).result is Result.UNKNOWN
-    assert (await action.reconcile(call)).presence is Presence.UNDECIDED
-
-
-async def test_in_another_life_only_a_person_can_compare_times(
-    engine: Engine, action: DockerRestart, make_call: MakeCall
-) -> None:
-    found = await action.reconcile(make_call(CONTAINER))
+    found = await action.reconcile(call)
     assert found.presence is Presence.UNDECIDED
-    assert "2026-11-24T10:00:00Z" in found.sentence
+    assert "may yet be stopped" in found.sentence
+
+
+@pytest.mark.parametrize("started", ["2026-11-24T11:05:00.123456789Z", "2026-11-24T12:05:00+01:00"])
+async def test_in_another_life_the_time_of_the_attempt_is_in_the_journal_and_tells(
+    engine: Engine, action: DockerRestart, make_call: MakeCall, started: str
+) -> None:
+    engine.state["StartedAt"] = started
+    found = await action.reconcile(make_call(CONTAINER, issued_at=ANNOUNCED))
+    assert found.presence is Presence.PRESENT
+    assert engine.restarts == []
+
+
+@pytest.mark.parametrize("started", ["", "yesterday", "2026-11-24T11:05:00"])
+async def test_a_start_time_that_cannot_be_read_is_left_to_a_person(
+    engine: Engine, action: DockerRestart, make_call: MakeCall, started: str
+) -> None:
+    engine.state["StartedAt"] = started
+    found = await action.reconcile(make_call(CONTAINER, issued_at=ANNOUNCED))
+    assert found.presence is Presence.UNDECIDED
+    assert "compare that" in found.sentence
+    assert (await action.reconcile(make_call(CONTAINER))).presence is Presence.UNDECIDED
 
 
 async def test_without_an_engine_nothing_was_issued(action: DockerRestart, make_call: MakeCall) -> None:

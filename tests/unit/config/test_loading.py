@@ -14,7 +14,7 @@ from remediator.core.matchers import parse_matcher
 from remediator.core.outcomes import EffectClass
 from remediator.core.params import ParamType
 from remediator.core.rendering import Sink, Template, fill, references
-from remediator.core.rules import Limit, Mode, OnError, OnFailure
+from remediator.core.rules import Limit, Mode, OnError, OnFailure, OnUnknown
 from remediator.errors import InvalidConfiguration
 from remediator.ports import Catalogue
 
@@ -303,3 +303,34 @@ class TestFiles:
         path = self.write(tmp_path)
         path.write_text("#" * (1024 * 1024 + 1))
         assert self.refused(path, catalogue)[0] == "too-large"
+
+
+# ── what the alert's end and an unknown outcome mean for a run ───────────────────────────────────────────────────────
+def book(*lines: str) -> str:
+    """A playbook of two steps that has these further lines."""
+    more = "".join(f"    {line}\n" for line in lines)
+    steps = "[{ name: Drain, action: prometheus.report, with: { expr: up } }, { name: Restart, action: command, with: "
+    return (
+        f"version: 1\nplaybooks:\n  - name: pair\n    steps: {steps}{{ argv: [/usr/bin/true] }} }}]\n"
+        f"    verify: [{{ expr: up == 1 }}]\n{more}"
+    )
+
+
+def test_a_playbook_says_what_an_unknown_outcome_and_the_end_of_the_alert_mean(load: Load) -> None:
+    plain = load(book()).ruleset.playbooks["pair"]
+    assert (plain.on_unknown, plain.continue_on_resolve, plain.atomic_from) == (OnUnknown.HOLD, False, None)
+    told = load(book("on_unknown: release", "continue_on_resolve: true", "atomic_from: Restart"))
+    pair = told.ruleset.playbooks["pair"]
+    assert (pair.on_unknown, pair.continue_on_resolve, pair.atomic_from) == (OnUnknown.RELEASE, True, 1)
+
+
+def test_an_atomic_part_begins_at_the_one_step_that_is_called_so(load: Load) -> None:
+    assert problems(load, book("atomic_from: Restrat")) == ["unknown-step"]
+    assert problems(load, book("atomic_from: Restart").replace("Drain", "Restart")) == ["unknown-step"]
+
+
+def test_retry_is_warned_of_where_nothing_is_ever_repeated(load: Load) -> None:
+    text = book().replace("[/usr/bin/true] }", "[/usr/bin/true] }, retry: { attempts: 3 }")
+    assert [problem.name for problem in load(text).warnings] == ["retry-of-once"]
+    once = text.replace("attempts: 3", "attempts: 1")
+    assert not load(once).warnings

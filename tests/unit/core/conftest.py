@@ -15,6 +15,7 @@ import pytest
 from remediator.core import entries as e
 from remediator.core.outcomes import EffectClass, Result, UndoResult
 from remediator.core.plans import Plan
+from remediator.core.rules import OnUnknown
 
 # How long after its timeout an attempt may still arrive (s): reliability.md G6.
 STILL_ARRIVES = 5.0
@@ -33,6 +34,7 @@ class Seen(NamedTuple):
     deadline: float = 0.0
     air: tuple[int, int] | None = None
     arrives_by: float = 0.0
+    over_at: float = float("inf")
     intents: tuple[tuple[int, int], ...] = ()
     word: bool = False
     orders: int = 0
@@ -77,7 +79,7 @@ class Observer:
             case e.StepOutcome():
                 return self._outcome(seen, fact)
             case e.VerifyStarted() | e.VerifyConcluded() | e.RollbackStarted() | e.RunParked():
-                return self._course(seen, fact)
+                return self._course(seen, fact, at)
             case e.PersonDecided():
                 return self._person(seen, fact, at)
             case e.RunEnded():
@@ -133,12 +135,14 @@ class Observer:
             limit = max(step.attempts, least) + seen.orders
             assert fact.attempt <= limit, "no attempt beyond those allowed"
             assert not doubted or at >= seen.arrives_by, "an attempt in doubt may still arrive (G6)"
+            assert not doubted or at < seen.over_at, "an effect whose time is over is not made again (G10)"
         owed = seen.owed
         if fact.undo_at is not None and not fact.dry:
             owed = frozenset(one for one in owed if one[0] != fact.step) | {(fact.step, fact.attempt)}
         return seen._replace(
             air=(fact.step, fact.attempt),
             arrives_by=fact.issue_by + fact.timeout + STILL_ARRIVES,
+            over_at=fact.undo_at if fact.undo_at is not None else float("inf"),
             intents=(*seen.intents, (fact.step, fact.attempt)),
             word=False,
             owed=owed,
@@ -166,7 +170,7 @@ class Observer:
         word = seen.word and result is not Result.OK
         return seen._replace(air=None, word=word, doubts=doubts, owed=owed)
 
-    def _course(self, seen: Seen, fact: e.AnyFact) -> Seen:
+    def _course(self, seen: Seen, fact: e.AnyFact, at: float) -> Seen:
         assert seen.started, "nothing before the start"
         assert not seen.ended, "nothing after the last word"
         assert seen.air is None, "an attempt in the air is waited for"
@@ -185,6 +189,8 @@ class Observer:
                 return seen._replace(verifying=True, parked=False)
             case _:
                 assert seen.doubts, "people are called for what is in doubt"
+                lets_go = self._plan.on_unknown is OnUnknown.RELEASE
+                assert not lets_go or at >= seen.arrives_by, "a lock outlives what was issued under it (G6)"
                 return seen._replace(parked=True)
 
     def _person(self, seen: Seen, fact: e.PersonDecided, at: float) -> Seen:

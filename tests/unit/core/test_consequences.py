@@ -9,6 +9,7 @@ import pytest
 
 from remediator.core import entries as e
 from remediator.core.consequences import Routing, consequences
+from remediator.core.outcomes import Result
 from remediator.core.rules import Mode, OnFailure
 from remediator.core.state import RunStatus, State
 
@@ -255,3 +256,13 @@ def test_a_message_is_cut_to_size_and_without_an_address_has_no_link(build: Buil
 @pytest.mark.parametrize("fact", [e.ServiceStopped(reason="-"), e.PauseSet(scope="all", reason="-", by="ana")])
 def test_most_facts_entail_nothing(build: Build, fact: e.AnyFact) -> None:
     assert entailed(build, State(), fact) == []
+
+
+def test_another_call_for_a_parked_run_goes_to_those_who_are_called_when_people_are_needed(build: Build) -> None:
+    state = build.fold(build.started(), build.intent(), build.outcome(Result.UNKNOWN))
+    state = build.fold(state, e.RunParked(**NAMES, reason="in doubt"))
+    messages = entailed(build, state, e.RunReminded(**NAMES, number=1, reason="waits since noon"))
+    assert [message.receiver for message in messages if isinstance(message, e.MessageIntent)] == ["pager", "boss"]
+    assert all(
+        isinstance(one, e.MessageIntent) and one.subject.startswith("[still needs a person]") for one in messages
+    )

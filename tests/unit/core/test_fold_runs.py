@@ -9,6 +9,7 @@ import pytest
 
 from remediator.core import entries as e
 from remediator.core.outcomes import EffectClass, Outcome, Result, UndoOutcome, UndoResult
+from remediator.core.rules import OnUnknown
 from remediator.core.state import RunStatus, State
 from remediator.core.verdicts import allow, defer
 from remediator.errors import IllegalEntry
@@ -338,3 +339,42 @@ def test_an_undo_outlives_its_run(build: Build) -> None:
     state = build.fold(build.started(), build.intent(undo_at=9.0), build.outcome())
     state = build.fold(state, e.RunEnded(**NAMES, result="failed", reason="-"))
     assert not build.fold(state, taking(), taken(UndoResult.GONE)).undos
+
+
+# ── a run that waits for a person ────────────────────────────────────────────────────────────────────────────────────
+def letting_go(build: Build) -> State:
+    """A parked run that has let its locks go."""
+    state = build.started(build.plan(build.planned_step(EffectClass.ONCE), on_unknown=OnUnknown.RELEASE))
+    return build.fold(state, build.intent(), build.outcome(Result.UNKNOWN), e.RunParked(**NAMES, reason="in doubt"))
+
+
+def test_a_parked_run_keeps_its_locks_unless_its_author_lets_them_go(build: Build) -> None:
+    assert dict(parked(build).locks) == {"domain=example.com": RUN}
+    assert not letting_go(build).locks
+
+
+@pytest.mark.parametrize("decision", ["mark_done", "continue", "rollback"])
+def test_what_was_let_go_is_taken_again_before_the_run_goes_on(build: Build, decision: str) -> None:
+    state = letting_go(build)
+    assert dict(build.fold(state, person(decision)).locks) == {"domain=example.com": RUN}
+    other = build.plan(rule="other")
+    state = build.fold(state, *build.open(other, number=2), build.start(other, number=2))
+    refused(build, state, person(decision), r"cannot go on: inc-2\.1 holds its target")
+    assert dict(build.fold(state, person("abort")).locks) == {"domain=example.com": "inc-2.1"}
+
+
+def test_another_call_changes_nothing_but_its_own_number(build: Build) -> None:
+    state = parked(build)
+    called = build.fold(state, e.RunReminded(**NAMES, number=2, reason="still"), after=3600.0)
+    assert called.runs[RUN].reminded == 2
+    run = msgspec.structs.replace(called.runs[RUN], reminded=0)
+    back = msgspec.structs.replace(called, seq=state.seq, runs=called.runs.set(RUN, run))
+    assert back == state
+    refused(build, build.started(), e.RunReminded(**NAMES, number=1, reason="-"), "another call for a person")
+
+
+def test_calls_are_counted_anew_when_a_run_is_parked_again(build: Build) -> None:
+    state = build.fold(parked(build), e.RunReminded(**NAMES, number=3, reason="still"), person("continue"))
+    state = build.fold(state, build.intent(attempt=2, by="ana"), build.outcome(Result.UNKNOWN, attempt=2))
+    state = build.fold(state, e.RunParked(**NAMES, reason="in doubt"), after=900.0)
+    assert (state.runs[RUN].parked_at, state.runs[RUN].reminded) == (build.zero + 900.0, 0)

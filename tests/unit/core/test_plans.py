@@ -13,7 +13,7 @@ from remediator.core.params import ParamType
 from remediator.core.planning import Unplannable, make_plan, plan_run
 from remediator.core.plans import PlannedCondition, PlannedLimit, target_text
 from remediator.core.rendering import Sink, parse_template, parse_tree
-from remediator.core.rules import Check, Condition, Guards, Limit, Mode, Rung
+from remediator.core.rules import Check, Condition, Guards, Limit, Mode, OnUnknown, Rung
 
 if TYPE_CHECKING:
     from remediator.core.planning import Planner
@@ -85,6 +85,7 @@ def test_a_target_is_told_in_the_order_of_its_labels() -> None:
 CHANGES: dict[str, Any] = {
     "rule": "other", "playbook": "other", "rung": 1, "target": {"domain": "other.example"}, "params": {},
     "when": None, "require": (), "guards": None, "locks": ("other",), "steps": (), "verify": (), "on_failure": (),
+    "on_unknown": OnUnknown.RELEASE, "continue_on_resolve": True, "atomic_from": 0,
     "limit": 1.0, "give_up": 1.0, "approval_timeout": 1.0, "runbook_url": "x",
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ import pytest
 from remediator.core import entries as e
 from remediator.core import runs as r
 from remediator.core.outcomes import EffectClass, Result, UndoOutcome, UndoResult
-from remediator.core.rules import OnError, OnFailure
+from remediator.core.rules import OnError, OnFailure, OnUnknown
 from remediator.core.state import RunStatus, State
 
 if TYPE_CHECKING:
@@ -318,3 +318,53 @@ def test_after_its_last_word_a_run_has_no_other(build: Build, status: RunStatus)
 def test_the_machine_answers_the_same_for_the_same_values(build: Build) -> None:
     state = rolling(build)
     assert after(build, state) == after(build, msgspec.structs.replace(state, seq=99))
+
+
+# ── a temporary effect whose time is over ────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize("effect", [SAFE, KEYED])
+def test_an_effect_whose_own_time_is_over_is_not_made_again(build: Build, effect: EffectClass) -> None:
+    state = build.started(build.plan(build.planned_step(effect, undo_after=60.0)))
+    state = build.fold(state, build.intent(undo_at=build.zero + 60.0), build.outcome(Result.UNKNOWN))
+    run = state.runs[RUN]
+
+    def follows(seconds: float) -> r.Effect:
+        now = build.zero + seconds
+        return r.after_reconcile(run, "absent", now) if effect is KEYED else r.next_effect(state, run, now)
+
+    assert follows(REST) == r.Issue(0, 2)
+    assert follows(59.9) == r.Issue(0, 2)
+    parked = follows(60.0)
+    assert isinstance(parked, r.Park)
+    assert "the time of its effect is over" in parked.reason
+
+
+# ── parking ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+def test_a_run_that_lets_its_locks_go_is_parked_only_when_nothing_of_it_can_arrive_any_more(build: Build) -> None:
+    for on_unknown, first in ((OnUnknown.HOLD, r.Park), (OnUnknown.RELEASE, r.Await)):
+        plan = build.plan(build.planned_step(ONCE), on_unknown=on_unknown)
+        run = tried(build, plan, Result.UNKNOWN).runs[RUN]
+        assert isinstance(r.after_reconcile(run, "undecided", build.zero + REST - 0.1), first)
+        assert isinstance(r.after_reconcile(run, "undecided", build.zero + REST), r.Park)
+
+
+# ── going on although the alert has resolved ─────────────────────────────────────────────────────────────────────────
+def test_continue_on_resolve_carries_the_plan_out_whatever_resolves(build: Build) -> None:
+    plan = build.plan(build.planned_step(attempts=2), build.planned_step(), continue_on_resolve=True)
+    waiting = resolved(build, build.fold(State(), *build.open(plan)))
+    assert after(build, waiting) == r.AskGuards()
+    asked = e.ApprovalRequested(**NAMES, digest=plan.digest, expires=build.zero + 60.0)
+    assert after(build, build.fold(waiting, asked)) == r.Await(build.zero + 60.0)
+    assert after(build, resolved(build, build.started(plan))) == r.FIRST
+    assert after(build, resolved(build, tried(build, plan, Result.OK))) == r.Issue(1, 1)
+    failed = resolved(build, tried(build, plan, Result.FAILED, retryable=True))
+    assert after(build, failed, 60.0) == r.Issue(0, 2)
+
+
+def test_what_has_begun_its_atomic_part_finishes_it_and_what_has_not_stops(build: Build) -> None:
+    plan = build.plan(build.planned_step(), build.planned_step(), build.planned_step(), atomic_from=1)
+    state = resolved(build, tried(build, plan, Result.OK))
+    assert after(build, state) == r.StartVerify()
+    begun = build.fold(tried(build, plan, Result.OK), build.intent(1), build.outcome(Result.OK, 1))
+    assert after(build, resolved(build, begun)) == r.Issue(2, 1)
+    assert r.bound_to_finish(begun.runs[RUN])
+    assert not r.bound_to_finish(state.runs[RUN])

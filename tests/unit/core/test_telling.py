@@ -52,6 +52,10 @@ TOLD = {
     "verify.concluded": ("verified", "recovered: 0.03 < 0.10"),
     "run.rollback_started": ("rollback", "not recovered within 20m: 0.27"),
     "run.parked": ("needs person", "step 1 (Pause) may or may not have happened"),
+    "run.reminded": (
+        "needs person",
+        "still, call 2: waits for a person since 2026-11-24 10:27:05Z: step 1 (Pause) may or may not have happened",
+    ),
     "person.decided": ("person", "ana decided mark_done: I see it suspended"),
     "run.ended": ("ended", "succeeded: 0.03 < 0.10"),
     "late.evidence": ("step 1", "late: unknown: no answer within 30s"),

@@ -107,7 +107,35 @@ def test_without_checks_nobody_can_say(build: Build) -> None:
 def test_without_a_look_nobody_can_say_either(build: Build) -> None:
     seen = Watch.begin([build.check(within=30.0)], 0.0)
     assert conclude(seen, 29.9) is None
-    assert conclude(seen, 30.0) == Verdict(UNKNOWN, "could not tell within 30s: nobody looked")
+    assert conclude(seen, 30.0) is None  # it looks at least once, however late
+    blind = advance(seen, [Observation(look=Look.UNKNOWN, sentence="no data")], 30.0)
+    assert conclude(blind, 30.0) == Verdict(UNKNOWN, "could not tell within 30s: no data")
+
+
+@pytest.mark.parametrize(("look", "word"), [(Look.GOOD, UNKNOWN), (Look.BAD, NOT_RECOVERED), (Look.UNKNOWN, UNKNOWN)])
+def test_a_restart_does_not_extend_the_time_and_what_it_missed_is_not_held_against_the_remedy(
+    build: Build, look: Look, word: str
+) -> None:
+    seen = Watch.begin([build.check(within=30.0, samples=3)], 25.0, 0.0)
+    assert seen.resumed
+    for now in (25.0, 35.0):
+        seen = advance(seen, [Observation(look=look, sentence="saw it")], now)
+    verdict = conclude(seen, 35.0)
+    assert verdict is not None
+    assert verdict.word == word
+    assert ("since nobody looked for a while" in verdict.sentence) == (look is Look.GOOD)
+
+
+def test_a_verification_that_was_taken_up_at_once_missed_nothing(build: Build) -> None:
+    seen = Watch.begin([build.check(within=30.0, samples=3, every=10.0)], 9.9, 0.0)
+    assert (seen.started, seen.resumed) == (0.0, False)
+
+
+def test_rows_begin_anew_after_a_restart_and_can_still_be_long_enough(build: Build) -> None:
+    seen = Watch.begin([build.check(within=600.0, samples=2)], 300.0, 0.0)
+    for now in (300.0, 310.0):
+        seen = advance(seen, [Observation(look=Look.GOOD, sentence="saw +")], now)
+    assert conclude(seen, 310.0) == Verdict(RECOVERED, "saw +")
 
 
 def test_looks_are_as_often_as_the_most_impatient_check_asks(build: Build) -> None:

@@ -19,7 +19,7 @@ from remediator.core import runs as r
 from remediator.core.consequences import Routing, consequences
 from remediator.core.fold import fold
 from remediator.core.outcomes import EffectClass
-from remediator.core.rules import OnError, OnFailure
+from remediator.core.rules import OnError, OnFailure, OnUnknown
 from remediator.core.state import Moment, Run, RunStatus, State, Undo
 from remediator.errors import IllegalEntry
 
@@ -115,7 +115,8 @@ class Walk:
         state, seen = node.state, node.seen
         run = state.runs.get(RUN)
         live = seen.started and not self._dry
-        locks = dict.fromkeys(self._plan.locks, RUN) if live and not seen.ended else {}
+        let_go = seen.parked and self._plan.on_unknown is OnUnknown.RELEASE
+        locks = dict.fromkeys(self._plan.locks, RUN) if live and not seen.ended and not let_go else {}
         assert (run is None) == bool(seen.ended), "a run is under way until its last word"
         assert dict(state.locks) == locks, "locks are held from the start to the last word (G6)"
         assert len(state.grants.get(self._plan.rule, ())) == (1 if live else 0), "a live run has one place (G5)"
@@ -133,7 +134,7 @@ class Walk:
         state = node.state
         run = state.runs.get(RUN)
         core = _core(run) if run is not None else ()
-        alike = (core, run is not None and run.intent is not None, node.seen[:11], node.seen[14:])
+        alike = (core, run is not None and run.intent is not None, node.seen[:12], node.seen[15:])
         if alike in self._tried:
             return
         self._tried.add(alike)
@@ -183,8 +184,8 @@ def _key(node: Node) -> object:
     resolved = state.incidents[INCIDENT].resolved_at is not None
     in_air = run.intent and (run.intent.step, run.intent.attempt)
     outcome = run.outcome and (run.outcome.result, run.outcome.retryable)
-    late = (now >= seen.deadline, now >= seen.arrives_by)
-    remembered = (seen[:4], seen.air, seen[7:])
+    late = (now >= seen.deadline, now >= seen.arrives_by, now >= seen.over_at)
+    remembered = (seen[:4], seen.air, seen[8:])
     return (world, remembered, late, resolved, _fields(run), in_air, outcome, _times(run, now), undos)
 
 
@@ -193,7 +194,19 @@ def _may_stop(node: Node) -> bool:
     return run is None or run.status is RunStatus.NEEDS_PERSON
 
 
-_TIMES = {"planned", "not_before", "approval_expires", "started", "deadline", "outcome_at", "verify_after"}
+_TIMES = {
+    "planned",
+    "not_before",
+    "approval_expires",
+    "started",
+    "deadline",
+    "outcome_at",
+    "issued_at",
+    "expires_at",
+    "verify_after",
+    "verify_started",
+    "parked_at",
+}
 _APART = {"plan", "digest", "reason", "decided", "intent", "outcome"}
 _fields = operator.attrgetter(*(name for name in Run.__struct_fields__ if name not in _TIMES | _APART))
 _core = operator.attrgetter(
@@ -253,6 +266,18 @@ def stubborn_plans(build: Build) -> Iterator[Plan]:
     yield build.plan(build.planned_step(undo_after=UNDO_AFTER), build.planned_step(undo_after=UNDO_AFTER))
 
 
+def passing_plans(build: Build) -> Iterator[Plan]:
+    """Effects that end before the attempt that may have made them has come to rest."""
+    for effect in (EffectClass.SAFE, EffectClass.KEYED):
+        yield build.plan(build.planned_step(effect, attempts=2, undo_after=20.0))
+
+
+def yielding_plans(build: Build) -> Iterator[Plan]:
+    """Plans whose runs let their locks go while they wait for a person."""
+    for effect in (EffectClass.SAFE, EffectClass.KEYED, EffectClass.ONCE):
+        yield build.plan(build.planned_step(effect), on_unknown=OnUnknown.RELEASE)
+
+
 def any_plans(build: Build) -> Iterator[Plan]:
     """Plans of all kinds."""
     return itertools.chain(one_step_plans(build), lasting_plans(build), two_step_plans(build))
@@ -289,6 +314,8 @@ WALKS = {
         plans=risky_plans, size=(11898, 27550, 13944), world={"expiries": 0, "people": 0}
     ),
     "a rollback that crashes": Begin(plans=stubborn_plans, size=(9567, 16878, 3385), world={"crashes": 0}),
+    "a lasting step whose time is over": Begin(plans=passing_plans, size=(1934, 3695, 4364), world={"people": 0}),
+    "locks that are let go": Begin(plans=yielding_plans, size=(1193, 2621, 4856), world={"people": 0}),
     "two steps": Begin(plans=two_step_plans, size=(15420, 28616, 39720)),
     "a dry run": Begin(plans=any_plans, size=(2304, 3724, 15952), dry=True),
     "waiting for guards": Begin(plans=stubborn_plans, size=(5725, 10546, 6292), world={"deferrals": 0}, begun=False),
