@@ -1,8 +1,7 @@
 """The kinds of journal entries: one class for each thing that can happen, in the past tense.
 
-Facts are small and flat; fields are only ever added, and unknown fields are ignored, so old journals stay readable
-(`tests/golden/entries`). Field names that recur: `incident` and `run` are ids (`inc-7f3kq2m8`, `inc-7f3kq2m8.1`), `at` and
-other times are unix seconds by the wall clock, `by` is the person, `reason` and `sentence` are for people.
+Facts are small and flat; fields are only ever added, unknown ones ignored, so old journals stay readable. Names that recur:
+`incident` and `run` are ids (`inc-7f3kq2m8.1`), times are unix seconds, `by` is a person, `reason` is for people.
 """
 
 from __future__ import annotations
@@ -273,7 +272,7 @@ class RollbackStarted(Fact, frozen=True, kw_only=True, tag="run.rollback_started
 
 
 class RunParked(Fact, frozen=True, kw_only=True, tag="run.parked"):
-    """The run needs a person: an effect may or may not have happened. Its locks are kept, or let go as its author said."""
+    """The run needs a person: an effect may or may not have happened. Locks are kept, or let go as its author said."""
 
     incident: str
     run: str
