@@ -21,7 +21,7 @@ def test_no_answer_and_no_effect_leaves_before_its_record_is_synced() -> None:
 
 
 def test_a_storm_under_kills_loses_nothing_that_was_acknowledged() -> None:
-    told = storm.row(alerts=4000, kills=3)
+    told = storm.row(alerts=2000, kills=3)
     assert "3 SIGKILLs" in told
     sent_again = re.search(r"\(([\d,]+) sent again\)", told)
     assert sent_again is not None

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
@@ -30,7 +31,7 @@ def free_port() -> int:
     return int(server.server_address[1])
 
 
-class _Answers(BaseHTTPRequestHandler):
+class Answers(BaseHTTPRequestHandler):
     """Writes down what comes, and answers as a Prometheus that says yes, or as a target that obeys."""
 
     protocol_version = "HTTP/1.1"
@@ -38,31 +39,41 @@ class _Answers(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """A question."""
-        self._answer([] if "/api/admin" in self.path else self._yes())
+        if self.path.startswith("/api/v1/query"):
+            self.asked(parse_qs(urlsplit(self.path).query).get("query", [""])[0])
+        else:
+            self.answer([])
 
     def do_POST(self) -> None:
         """An order, or a question of Prometheus in a form."""
         body = self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode("utf-8", "replace")
         if self.path.startswith("/api/v1/query"):
-            self._answer(self._yes())
+            self.asked(parse_qs(body).get("query", [""])[0])
             return
         marked = _MARK.search(body)
         self.server.take(Arrival(what="do", key=marked[1] if marked else f"{self.command} {self.path}", at=time.time()))
-        self._answer({"id": "00000000-0000-0000-0000-000000000001"})
+        identity = "00000000-0000-0000-0000-000000000001"
+        self.answer({"id": identity, "silenceID": identity})
 
     do_DELETE = do_POST  # noqa: N815
+
+    def asked(self, query: str) -> None:
+        """Prometheus is asked."""
+        self.answer(self.yes())
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
         """Says nothing."""
 
-    def _yes(self) -> object:
+    def yes(self, value: str = "1", age: float = 0.0) -> object:
+        """One sample, so old (s)."""
         now = time.time()
-        result = [{"metric": {}, "value": [now, "1"]}]
+        result = [{"metric": {}, "value": [now - age, value]}]
         return {"status": "success", "data": {"resultType": "vector", "result": result}}
 
-    def _answer(self, value: object) -> None:
+    def answer(self, value: object, status: int = 200) -> None:
+        """Answers with JSON."""
         told = json.dumps(value).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(told)))
         self.end_headers()
@@ -75,8 +86,8 @@ class Target(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 512
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Answers)
+    def __init__(self, answers: type[Answers] = Answers) -> None:
+        super().__init__(("127.0.0.1", 0), answers)
         self.arrivals: list[Arrival] = []
         self._lock = threading.Lock()
 
@@ -95,9 +106,9 @@ class Target(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def target() -> Iterator[Target]:
+def target(answers: type[Answers] = Answers) -> Iterator[Target]:
     """A target that serves until the block ends."""
-    server = Target()
+    server = Target(answers)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
@@ -106,6 +117,27 @@ def target() -> Iterator[Target]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextlib.contextmanager
+def kumod(root: Path, node: str) -> Iterator[int]:
+    """A simulated kumod with a ledger (`kumod.jsonl`) and a shaping file in `root`; gives its port."""
+    port, control = free_port(), free_port()
+    (root / "shaping.toml").write_text('["gmail.com"]\nmax_message_rate = "60/s"\n', encoding="utf-8")
+    command = [sys.executable, "-m", "remediator.demo.kumod", "--node", node, "--seed", "7", "--rate", "1"]
+    command += ["--listen", f"127.0.0.1:{port}", "--control", f"127.0.0.1:{control}"]
+    command += ["--ledger", str(root / "kumod.jsonl"), "--shaping", str(root / "shaping.toml")]
+    with (root / "kumod.log").open("ab") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        limit = time.monotonic() + PATIENCE
+        try:
+            while time.monotonic() < limit:
+                with contextlib.suppress(httpx.TransportError):
+                    httpx.get(f"http://127.0.0.1:{control}/control/state", trust_env=False).raise_for_status()
+                    break
+                time.sleep(0.05)
+            yield port
+        finally:
+            process.kill()
 
 
 @dataclass
