@@ -56,6 +56,7 @@ class StoreInfo:
     head: Head
     warnings: tuple[str, ...] = ()
     alone: bool = True
+    start: Head = Head()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +149,27 @@ class Store(Protocol):
 
     async def load_snapshot(self) -> Snapshot | None:
         """The newest that is whole."""
+        ...
+
+    async def start(self) -> Head:
+        """The entry after which the journal begins: the last one that was pruned."""
+        ...
+
+    async def size(self) -> int:
+        """Bytes that are in use."""
+        ...
+
+    async def prune(self, start: Head) -> None:
+        """Deletes the entries up to and with `start`, their claims, and the lines of incidents without any entry left;
+        NotCommitted unless a snapshot lies above it and a later entry `journal.pruned` names it."""
+        ...
+
+
+class Archive(Protocol):
+    """Where entries go before they are pruned."""
+
+    async def keep(self, start: Head, records: Sequence[Record]) -> str:
+        """Writes the records that follow `start`, durable on return, and names the file; StoreError if it could not."""
         ...
 
 

@@ -18,7 +18,7 @@ from remediator.cli.options import DIRECTORY, FILE, chatter, connected, duration
 from remediator.cli.progress import progress
 from remediator.cli.text import count, plain, plural, safe_json, stamp
 from remediator.core.chain import Break, Head, check
-from remediator.core.entries import decode
+from remediator.core.entries import JournalPruned, decode
 from remediator.core.views import LineView, StatusView, line_of
 from remediator.errors import CorruptJournal, StoreRefused
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from remediator.cli.client import Client
+    from remediator.core.entries import Record
     from remediator.stores.sqlite_reader import Reader
 
 JOURNAL = "journal.db"
@@ -72,27 +73,51 @@ def verify(ctx: click.Context, storage: Path, key_file: Path | None, anchor: tup
     """
     with opened(storage) as reader:
         key = _key(key_file or key_beside(storage))
-        total = reader.head().seq
+        start, total = reader.start(), reader.head().seq
         with progress("checking", total) as show:
-            end, seen = _checked(key, reader, anchor, show)
+            end, seen = _checked(key, reader, start, anchor, show)
     if isinstance(end, Head) and anchor is not None and not seen:
-        end = Break(min(end.seq, anchor[0]) + 1, _lost(anchor, end))
-    _tell(end, form)
+        if anchor[0] < start.seq:
+            chatter(f"entry {anchor[0]} was pruned: what stood there cannot be compared any more")
+        else:
+            end = Break(min(end.seq, anchor[0]) + 1, _lost(anchor, end))
+    _tell(start, end, form)
     ctx.exit(1 if isinstance(end, Break) else 0)
 
 
 def _checked(
-    key: bytes, reader: Reader, anchor: tuple[int, str] | None, show: Callable[[int], None]
+    key: bytes, reader: Reader, start: Head, anchor: tuple[int, str] | None, show: Callable[[int], None]
 ) -> tuple[Head | Break, bool]:
-    """The end of the chain, and whether the anchor was passed on the way."""
-    end: Head | Break = Head()
-    seen = False
-    for end in check(key, ((record.seq, record.body, record.mac) for record in reader.records())):
+    """The end of the chain from `start`, and whether the anchor was passed on the way.
+
+    Where the beginning was pruned, an entry of the chain itself has to name the one that it goes on from.
+    """
+    end: Head | Break = start
+    seen = anchor is not None and (start.seq, start.mac.hex()[:16]) == anchor
+    signed = start == Head()
+
+    def lines() -> Iterator[tuple[int, bytes, bytes]]:
+        nonlocal signed
+        for record in reader.records():
+            yield record.seq, record.body, record.mac
+            if not signed and record.kind == "journal.pruned":  # by now the chain has shown that it is ours
+                signed = _names(record, start)
+
+    for end in check(key, lines(), start):
         if isinstance(end, Head):
             seen = seen or (anchor is not None and (end.seq, end.mac.hex()[:16]) == anchor)
             if end.seq % PAGE == 0:
                 show(end.seq)
+    if isinstance(end, Head) and not signed:
+        end = Break(
+            start.seq + 1, f"the journal begins after entry {start}, and no entry says that it was pruned there"
+        )
     return end, seen
+
+
+def _names(record: Record, start: Head) -> bool:
+    fact = decode(record.seq, record.body).fact
+    return isinstance(fact, JournalPruned) and (fact.seq, fact.mac) == (start.seq, start.mac.hex())
 
 
 def _lost(anchor: tuple[int, str], end: Head) -> str:
@@ -101,17 +126,20 @@ def _lost(anchor: tuple[int, str], end: Head) -> str:
     return f"entry {anchor[0]} is intact, but it is not the one that was seen as {anchor[0]}:{anchor[1]}"
 
 
-def _tell(end: Head | Break, form: str) -> None:
+def _tell(start: Head, end: Head | Break, form: str) -> None:
     intact = isinstance(end, Head)
     if form == "json":
         told: dict[str, object] = {"intact": intact, "seq": end.seq}
+        told |= {"from": str(start)} if start.seq else {}
         told |= {"head": str(end)} if isinstance(end, Head) else {"sentence": end.sentence}
         click.echo(msgspec.json.encode(told).decode())
     elif isinstance(end, Break):
         click.echo(f"{click.style('broken', fg='red', bold=True)} at entry {end.seq}: {end.sentence}")
         chatter("what stands before it is intact; keep the file as it is, and compare it with a backup and an export")
     else:
-        click.echo(f"{click.style('intact', fg='green', bold=True)}, {plural(end.seq, 'entry')}, head {end}")
+        pruned = f", from checkpoint {start} on (what stood before is pruned)" if start.seq else ""
+        word = click.style("intact", fg="green", bold=True)
+        click.echo(f"{word}, {plural(end.seq - start.seq, 'entry')}, head {end}{pruned}")
 
 
 def key_beside(storage: Path) -> Path:

@@ -46,10 +46,12 @@ class AlertmanagerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageSettings:
-    """The directory of the journal, and how long its entries are kept."""
+    """The directory of the journal, how long its entries are kept (s) and how large it may become (bytes)."""
 
     path: Path = Path("data")
     retention: float = 90 * 86_400.0
+    max_size: int = 1024 * 1024 * 1024
+    archive: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,7 +106,12 @@ class _SettingsCompiler:
             rule_files=tuple(os.path.join(self._directory, pattern) for pattern in shape.rule_files),  # noqa: PTH118
             prometheus=self._prometheus(),
             alertmanager=self._alertmanager(),
-            storage=StorageSettings(path=self._path(shape.storage.path), retention=shape.storage.retention),
+            storage=StorageSettings(
+                path=self._path(shape.storage.path),
+                retention=shape.storage.retention,
+                max_size=shape.storage.max_size,
+                archive=self._path(shape.storage.archive) if shape.storage.archive is not None else None,
+            ),
             web=self._web(shape.web),
             limits=LimitSettings(**{name: getattr(shape.limits, name) for name in type(shape.limits).model_fields}),
             receivers=receivers,

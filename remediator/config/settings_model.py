@@ -31,8 +31,8 @@ from remediator.core.params import ParamType, parse_value
 
 SCOPES = ("read", "approve", "admin")
 _LISTEN = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]|):(?P<port>[0-9]{1,5})")
-_SIZE = re.compile(r"(?P<number>[0-9]{1,6})\s?(?P<unit>B|KiB|MiB)")
-_UNITS = {"B": 1, "KiB": 1024, "MiB": 1024 * 1024}
+_SIZE = re.compile(r"(?P<number>[0-9]{1,6})\s?(?P<unit>B|KiB|MiB|GiB)")
+_UNITS = {"B": 1, "KiB": 1024, "MiB": 1024 * 1024, "GiB": 1024 * 1024 * 1024}
 _REDIS = re.compile(r"rediss?://[A-Za-z0-9.\-\[\]:]+(?:/[0-9]{1,2})?")
 
 
@@ -99,7 +99,9 @@ TargetName = Annotated[str, BeforeValidator(_target_name), WithJsonSchema({"type
 Listen = Annotated[str, BeforeValidator(_listen), WithJsonSchema({"type": "string"})]
 RedisUrl = Annotated[str, BeforeValidator(_redis_url), WithJsonSchema({"type": "string", "format": "uri"})]
 Program = Annotated[str, BeforeValidator(_program), WithJsonSchema({"type": "string", "pattern": "^/"})]
-Size = Annotated[int, BeforeValidator(_size), WithJsonSchema({"type": "string", "pattern": "^[0-9]+ ?(B|KiB|MiB)$"})]
+Size = Annotated[
+    int, BeforeValidator(_size), WithJsonSchema({"type": "string", "pattern": "^[0-9]+ ?(B|KiB|MiB|GiB)$"})
+]
 
 
 class BasicAuthShape(Shape):
@@ -134,7 +136,14 @@ class StorageShape(Shape):
     noun: ClassVar[str] = "'storage'"
     path: FilePath = Field(default="data", description="A directory on a local disk. Default data, beside this file.")
     retention: PositiveSeconds = Field(
-        default=90 * 86_400.0, description="How long entries are to be kept. Not applied yet: nothing is pruned so far."
+        default=90 * 86_400.0, description="How long entries are kept at least, if there is room. Default 90d."
+    )
+    max_size: Size = Field(
+        default=1024 * 1024 * 1024,
+        description="Above it the oldest entries go earlier, but none that is still needed. Default 1GiB.",
+    )
+    archive: FilePath | None = Field(
+        default=None, description="A directory that gets entries as gzip files before they are deleted."
     )
 
 

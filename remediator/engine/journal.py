@@ -77,7 +77,7 @@ class Journal:
         self.alone = True
         self._look_wanted = False
         self._scribe = Scribe(key=key, replica=replica, boot=boot)
-        self._saved = 0
+        self._saved = self._saved_before = 0
         self._served = 0
         self._wishes: deque[_Wish] = deque()
         self._wanted = asyncio.Event()
@@ -95,7 +95,12 @@ class Journal:
         info = await self.store.open()
         self.alone = info.alone
         await self._restore()
+        if self.state.seq < info.start.seq:
+            raise CorruptJournal(
+                info.start.seq, "and all before it were pruned, and no snapshot is whole; restore a copy"
+            )
         await self._catch_up()
+        self._check_start(info.start)
         if self.head.seq == 0:
             page = Page(self.state, self.head)
             self._scribe.write(page, self.moment(), [JournalOpened(store_id=info.store_id)], _entails_nothing)
@@ -104,6 +109,26 @@ class Journal:
             except Conflict:  # another replica was first
                 await self._catch_up()
         return info
+
+    def _check_start(self, start: Head) -> None:
+        """What is missing at the beginning must be what an entry says was pruned, at most."""
+        pruned, mac = self.state.pruned_seq, self.state.pruned_mac
+        if start.seq > pruned or (start.seq == pruned and start.mac.hex() != (mac or start.mac.hex())):
+            raise CorruptJournal(start.seq, "or an earlier one was deleted, and no entry says so; restore a copy")
+
+    @property
+    def safe(self) -> int:
+        """Entries below this one are not needed to start: two snapshots lie at or above it."""
+        return self._saved_before
+
+    def verified(self, start: Head, records: Sequence[Record]) -> Head:
+        """The end of `records`, which follow `start`; CorruptJournal names the first that is not as it was written."""
+        end = start
+        for found in check(self._key, ((one.seq, one.body, one.mac) for one in records), start):
+            if isinstance(found, Break):
+                raise CorruptJournal(found.seq, found.sentence)
+            end = found
+        return end
 
     async def _restore(self) -> None:
         """Begins from the newest snapshot that is ours and that the journal still runs through."""
@@ -121,7 +146,7 @@ class Journal:
             return
         with contextlib.suppress(StoreError):
             await self.store.save_snapshot(Snapshot(head=self.head, state=freeze(self.state, self._key)))
-            self._saved = self.head.seq
+            self._saved_before, self._saved = self._saved, self.head.seq
 
     async def _catch_up(self) -> None:
         while True:

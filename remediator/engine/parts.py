@@ -18,7 +18,7 @@ from remediator.core.rules import Mode, Ruleset
 from remediator.core.state import Moment, Run, State
 from remediator.engine.effects import Effects
 from remediator.engine.journal import Journal
-from remediator.ports import AlertSource, Clock, Oracle, Probe, Receiver
+from remediator.ports import AlertSource, Archive, Clock, Oracle, Probe, Receiver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,15 @@ class Held(Protocol):
     def holder(self) -> str:
         """The boot of the process that may go on with it."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """How long the journal is kept (s), how large it may become (bytes), and where entries go before they are pruned."""
+
+    retention: float = 90 * 86_400.0
+    max_size: int = 1024 * 1024 * 1024
+    archive: Archive | None = None
 
 
 @dataclass(slots=True)
@@ -70,6 +79,7 @@ class Parts:
     oracle: Oracle | None = None
     alerts: AlertSource | None = None
     receivers: Mapping[str, Receiver] = field(default_factory=dict)
+    keeping: Keeping = Keeping()
     stopping: bool = False
     heard: float = float("-inf")  # monotonic; when the others could last hear that this replica is there
     last_accept: float = float("-inf")  # monotonic; lets the planner give way to intake

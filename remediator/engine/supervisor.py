@@ -20,6 +20,7 @@ from remediator.engine.outbox import BELL as OUTBOX_BELL
 from remediator.engine.outbox import Outbox
 from remediator.engine.parts import Parts
 from remediator.engine.planner import PlannerLoop
+from remediator.engine.retention import Retention
 from remediator.engine.runner import Runner
 from remediator.engine.timers import BELL as TIMER_BELL
 from remediator.engine.timers import Timers
@@ -45,6 +46,7 @@ class Engine:
         self._outbox = Outbox(parts)
         self._timers = Timers(parts)
         self._leases = Leases(parts)
+        self._retention = Retention(parts)
         self.intake = Intake(parts)
         self.desk = Desk(parts, self._undoing)
         self._drivers: dict[str, asyncio.Task[None]] = {}
@@ -68,8 +70,8 @@ class Engine:
             async with asyncio.TaskGroup() as group:
                 for run in self.parts.journal.state.active_runs:
                     self._drive(run.id)
-                for loop in (self._planner.watch, self._undoing.watch, self._outbox.watch, self._timers.watch):
-                    self._loops.append(group.create_task(loop()))
+                for loop in (self._planner, self._undoing, self._outbox, self._timers, self._retention):
+                    self._loops.append(group.create_task(loop.watch()))
             while self._drivers:  # asked to stop: those that still make an attempt
                 await asyncio.wait(self._drivers.values())
         finally:

@@ -18,7 +18,7 @@ from remediator.core.views import ExplanationView, ReloadView
 from remediator.engine.effects import DryEffects, LiveEffects
 from remediator.engine.explaining import Explainer
 from remediator.engine.journal import Journal
-from remediator.engine.parts import Config, Parts
+from remediator.engine.parts import Config, Keeping, Parts
 from remediator.engine.supervisor import Engine
 from remediator.guards.all_guards import all_guards
 from remediator.observe import Observer, Redactor
@@ -30,6 +30,7 @@ from remediator.service.neighbours import targets_of
 from remediator.service.receiving import build_receivers
 from remediator.service.reloading import Overrides, RuleLoader, loaded_fact, names_of, read_settings
 from remediator.service.surface import ServiceSurface
+from remediator.stores.archive import GzipArchive
 from remediator.stores.memory import MemoryStore
 from remediator.stores.sqlite import SqliteStore
 from remediator.system import SystemClock, journal_key, new_boot
@@ -148,7 +149,14 @@ def _parts(plugs: _Plugs, settings: Settings, config: Config, journal: Journal, 
         oracle=PrometheusOracle(plugs.tools.prometheus) if settings.prometheus is not None else None,
         alerts=plugs.tools.alertmanager if settings.alertmanager is not None else None,
         receivers=plugs.tools.receivers,
+        keeping=_keeping(settings),
     )
+
+
+def _keeping(settings: Settings) -> Keeping:
+    storage = settings.storage
+    archive = GzipArchive(storage.archive) if storage.archive is not None else None
+    return Keeping(retention=storage.retention, max_size=storage.max_size, archive=archive)
 
 
 def fittings_of(catalogue: Catalogue) -> Mapping[str, Fitting]:

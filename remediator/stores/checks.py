@@ -51,6 +51,23 @@ def require_contiguous(after: int, records: Sequence[Record]) -> Sequence[Record
     return records
 
 
+PRUNED = "journal.pruned"
+"""The kind of the entries that name a checkpoint."""
+
+
+def require_prunable(start: Head, mac: bytes | None, snapshot: int, published: Sequence[Record]) -> None:
+    """NotCommitted unless `start` is in the journal (there it has `mac`), below a snapshot, and named by a later entry."""
+    why = ""
+    if mac != start.mac:
+        why = "there is no such entry"
+    elif snapshot <= start.seq:
+        why = "no snapshot lies above it: what those entries say would be lost"
+    elif not any(record.seq > start.seq and start.mac.hex().encode() in record.body for record in published):
+        why = f"no entry {PRUNED} names it: the chain could not be followed from there"
+    if why:
+        raise NotCommitted(f"the entries up to {start} were not pruned: {why}")
+
+
 def seal(snapshot: Snapshot) -> bytes:
     """The SHA-256 that shows whether a stored snapshot is whole."""
     digest = hashlib.sha256(snapshot.head.seq.to_bytes(8, "big") + snapshot.head.mac)

@@ -148,3 +148,15 @@ class FaultyStore:
     async def load_snapshot(self) -> Snapshot | None:
         """As the store inside."""
         return await self._store.load_snapshot()
+
+    async def start(self) -> Head:
+        """As the store inside."""
+        return await self._store.start()
+
+    async def size(self) -> int:
+        """As the store inside."""
+        return await self._store.size()
+
+    async def prune(self, start: Head) -> None:
+        """As the store inside."""
+        await self._store.prune(start)

@@ -15,7 +15,15 @@ import msgspec
 from remediator.core.chain import Head
 from remediator.errors import Conflict, NotCommitted, StoreError
 from remediator.ports import StoreInfo
-from remediator.stores.checks import claim_taken, head_after, id_taken, require_contiguous, seal
+from remediator.stores.checks import (
+    PRUNED,
+    claim_taken,
+    head_after,
+    id_taken,
+    require_contiguous,
+    require_prunable,
+    seal,
+)
 from remediator.stores.faults import Faults, meet
 
 if TYPE_CHECKING:
@@ -37,15 +45,17 @@ class Disk:
     snapshots: dict[int, tuple[Snapshot, bytes]] = field(default_factory=dict)
     beats: dict[str, tuple[float, float]] = field(default_factory=dict)  # when a holder was there last, and until when
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    start: Head = Head()
 
     @property
     def head(self) -> Head:
         """The end of the journal."""
-        return Head(self.records[-1].seq, self.records[-1].mac) if self.records else Head()
+        return Head(self.records[-1].seq, self.records[-1].mac) if self.records else self.start
 
     def holds(self, head: Head) -> bool:
         """Whether the journal ran through `head`."""
-        return head == Head() or (0 < head.seq <= len(self.records) and self.records[head.seq - 1].mac == head.mac)
+        place = head.seq - self.start.seq - 1
+        return head == Head() or (0 <= place < len(self.records) and self.records[place].mac == head.mac)
 
 
 class MemoryStore:
@@ -65,7 +75,9 @@ class MemoryStore:
     async def open(self) -> StoreInfo:
         """Never refuses."""
         self._open = True
-        return StoreInfo(store_id=self.disk.store_id, grade="strict", head=self.disk.head, alone=self._shared is None)
+        disk = self.disk
+        alone = self._shared is None
+        return StoreInfo(store_id=disk.store_id, grade="strict", head=disk.head, alone=alone, start=disk.start)
 
     async def close(self) -> None:
         """The disk stays as it is."""
@@ -74,7 +86,9 @@ class MemoryStore:
     async def read(self, after: int, limit: int = 1000) -> Sequence[Record]:
         """The records that follow `after`; CorruptJournal if one is missing."""
         self._require_open()
-        found = require_contiguous(after, self.disk.records[after : after + limit])
+        start = self.disk.start.seq
+        place = max(0, after - start)
+        found = require_contiguous(max(after, start), self.disk.records[place : place + limit])
         await asyncio.sleep(0)
         return found
 
@@ -163,6 +177,35 @@ class MemoryStore:
             if seal(snapshot) == digest and self.disk.holds(snapshot.head):
                 return snapshot
         return None
+
+    async def start(self) -> Head:
+        """The entry after which the journal begins."""
+        self._require_open()
+        return self.disk.start
+
+    async def size(self) -> int:
+        """Bytes of the entries."""
+        self._require_open()
+        return sum(len(record.body) for record in self.disk.records)
+
+    async def prune(self, start: Head) -> None:
+        """Deletes the beginning of the journal; NotCommitted where nothing allows it."""
+        if not self._open:
+            raise NotCommitted("the store is closed; open it first")
+        disk = self.disk
+        whole = [seq for seq, (one, digest) in disk.snapshots.items() if seal(one) == digest and disk.holds(one.head)]
+        published = [record for record in disk.records if record.kind == PRUNED]
+        mac = start.mac if start != Head() and disk.holds(start) else None
+        require_prunable(start, mac, max(whole, default=0), published)
+        gone = disk.records[: start.seq - disk.start.seq]
+        disk.records, disk.start = disk.records[len(gone) :], start
+        for record in gone:
+            del disk.ids[record.id]
+        disk.claims = {claim: seq for claim, seq in disk.claims.items() if seq > start.seq}
+        left = {record.incident for record in disk.records}
+        for incident in {record.incident for record in gone} - left:
+            disk.rows.pop(incident, None)
+        await asyncio.sleep(0)
 
     def _require_open(self) -> None:
         if not self._open:

@@ -109,6 +109,20 @@ class SqliteStore:
         """The newest that is whole and lies on this journal."""
         return await self._asked(lambda reader: reader.load_snapshot())
 
+    async def start(self) -> Head:
+        """The entry after which the journal begins."""
+        return await self._asked(lambda reader: reader.start())
+
+    async def size(self) -> int:
+        """Bytes of the file that are in use; what was deleted is used again and not given back."""
+        return await self._asked(lambda reader: reader.size())
+
+    async def prune(self, start: Head) -> None:
+        """Deletes the beginning of the journal, in one transaction; errors as `append`."""
+        if self._lanes is None:
+            raise NotCommitted(f"the store {self._path} is closed; open it first")
+        await self._lanes[0].run(partial(self._writer.prune, start))
+
     async def _asked(self, question: Callable[[Reader], T]) -> T:
         if self._lanes is None:
             raise StoreError(f"the store {self._path} is closed; open it first")

@@ -61,7 +61,10 @@ class Reader:
 
     def read(self, after: int, limit: int) -> Sequence[Record]:
         """As `Store.read`; CorruptJournal if an entry is missing."""
-        return require_contiguous(after, self._records([("seq > ?", (after,))], limit))
+        found = self._records([("seq > ?", (after,))], limit)
+        if found and found[0].seq != after + 1:
+            after = max(after, self.start().seq)
+        return require_contiguous(after, found)
 
     def records(self, after: int = 0) -> Iterator[Record]:
         """All records that follow `after`, as they are: a gap is left for `chain.check` to find."""
@@ -96,10 +99,21 @@ class Reader:
                 return snapshot
         return None
 
+    def start(self) -> Head:
+        """The entry after which the journal begins."""
+        return schema.start_of(dict(self._ask(schema.START, ())))
+
+    def size(self) -> int:
+        """Bytes in use."""
+        [(pages,)], [(free,)], [(each,)] = (
+            self._ask(f"PRAGMA {name}", ()) for name in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * each)
+
     def head(self) -> Head:
         """The last entry's place and mac."""
         rows = self._ask(_LAST, ())
-        return Head(rows[0][0], rows[0][1]) if rows else Head()
+        return Head(rows[0][0], rows[0][1]) if rows else self.start()
 
     def _records(self, tests: Sequence[Test], limit: int) -> Sequence[Record]:
         statement, values = _statement(_RECORDS, tests, "ORDER BY seq LIMIT ?")

@@ -57,6 +57,7 @@ _TABLES = (
     "CREATE INDEX journal_by_incident ON journal (incident) WHERE incident <> ''",
     "CREATE INDEX journal_by_kind ON journal (kind)",
     "CREATE TABLE claim (name TEXT PRIMARY KEY, seq INTEGER NOT NULL REFERENCES journal (seq)) STRICT, WITHOUT ROWID",
+    "CREATE INDEX claim_by_seq ON claim (seq)",
     "CREATE TABLE snapshot (seq INTEGER PRIMARY KEY, mac BLOB NOT NULL, state BLOB NOT NULL, sha256 BLOB NOT NULL) STRICT",
     """CREATE TABLE p_incident (
         incident TEXT PRIMARY KEY,
@@ -74,6 +75,8 @@ _TABLES = (
     "CREATE INDEX p_incident_by_rule ON p_incident (rule, opened_at, incident)",
     "CREATE INDEX p_incident_by_status ON p_incident (status, opened_at, incident)",
 )
+# The pruning names how far it goes, in the transaction in which it deletes.
+_UNLESS_PRUNED = "WHEN OLD.seq > COALESCE((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'pruning'), 0) "
 _TRIGGERS = (
     # The head moves with every entry, and only to the next one: an append is then a single statement.
     """CREATE TRIGGER journal_moves_head AFTER INSERT ON journal BEGIN
@@ -81,12 +84,13 @@ _TRIGGERS = (
         SELECT RAISE(ABORT, 'an entry has to follow the head') WHERE changes() <> 1;
     END""",
     *(
-        f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+        f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} {unless}"
         f"BEGIN SELECT RAISE(ABORT, 'the {table} is append-only: {verb} is forbidden'); END"
         for table in ("journal", "claim")
-        for verb in ("UPDATE", "DELETE")
+        for verb, unless in (("UPDATE", ""), ("DELETE", _UNLESS_PRUNED))
     ),
 )
+START = "SELECT key, value FROM meta WHERE key IN ('pruned_seq', 'pruned_mac')"
 
 
 def connect(path: Path, settings: tuple[Setting, ...]) -> sqlite3.Connection:
@@ -163,6 +167,22 @@ def head_of(connection: sqlite3.Connection) -> Head:
     """The journal's end as the last append left it."""
     row = connection.execute("SELECT seq, mac FROM head").fetchone()
     return Head(row[0], row[1]) if row else Head(-1)
+
+
+def start_of(told: dict[str, str]) -> Head:
+    """The entry after which the journal begins, by what table meta says (`START`)."""
+    return Head(int(told["pruned_seq"]), bytes.fromhex(told["pruned_mac"])) if told else Head()
+
+
+def check_start(connection: sqlite3.Connection) -> Head:
+    """The entry after which the journal begins; CorruptJournal if the first one is not the next."""
+    start = start_of(dict(connection.execute(START).fetchall()))
+    row = connection.execute("SELECT min(seq) FROM journal").fetchone()
+    if row[0] is not None and row[0] != start.seq + 1:
+        raise CorruptJournal(
+            start.seq + 1, f"is missing, the file begins with entry {row[0]}; restore a copy, and look who changed it"
+        )
+    return start
 
 
 def check_head(connection: sqlite3.Connection) -> Head:

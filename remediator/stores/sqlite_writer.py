@@ -13,6 +13,7 @@ from remediator.ports import StoreInfo
 from remediator.stores import sqlite_schema as schema
 from remediator.stores.checks import claim_taken, head_after, id_taken, seal
 from remediator.stores.sqlite_place import Ballast, FileLock, check_file_system, prepare
+from remediator.stores.sqlite_pruning import prune
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,7 +56,7 @@ class Writer:
         try:
             warnings = [*check_file_system(self._path.parent, self._mounts), *prepare(self._path)]
             self._lock.take()
-            store_id, head = self._open_file()
+            store_id, start, head = self._open_file()
         except sqlite3.Error as fault:
             self.close()
             raise StoreRefused(f"{self._path} cannot be opened as a journal ({fault}); restore a copy") from fault
@@ -71,7 +72,7 @@ class Writer:
         self._ballast.restore()
         if not self._ballast.present:
             warnings.append(f"there is no room to put space by beside {self._path} for a full disk; free some")
-        return StoreInfo(store_id=store_id, grade="strict", head=head, warnings=tuple(warnings))
+        return StoreInfo(store_id=store_id, grade="strict", head=head, warnings=tuple(warnings), start=start)
 
     def close(self) -> None:
         """Closes the file, which empties its log into it, and gives the lock back; safe to call twice."""
@@ -117,7 +118,11 @@ class Writer:
 
         self._write(work)
 
-    def _open_file(self) -> tuple[str, Head]:
+    def prune(self, start: Head) -> None:
+        """As `Store.prune`; errors as `append`."""
+        self._write(lambda connection: prune(connection, start))
+
+    def _open_file(self) -> tuple[str, Head, Head]:
         log = self._path.with_name(self._path.name + "-wal")
         stopped_short = log.exists() and log.stat().st_size > 0  # a clean close leaves no log behind
         connection = self._connected()
@@ -125,7 +130,8 @@ class Writer:
             schema.check_file(connection, self._path)
         if schema.is_empty(connection):
             schema.create(connection)
-        return schema.store_id_of(connection, self._path), schema.check_head(connection)
+        store_id = schema.store_id_of(connection, self._path)
+        return store_id, schema.check_start(connection), schema.check_head(connection)
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
