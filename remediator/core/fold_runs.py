@@ -159,7 +159,7 @@ def _intent(state: State, fact: e.StepIntent, moment: Moment) -> State:
         issuer=moment.boot,
     )
     state = _put(state, changed, at=moment.at)
-    return state if fact.undo_at is None or fact.dry else _register_undo(state, changed, fact, fact.undo_at)
+    return state if fact.undo_at is None or fact.dry else _register_undo(state, changed, fact, moment)
 
 
 def _check_order(run: Run, fact: e.StepIntent) -> None:
@@ -172,7 +172,7 @@ def _check_order(run: Run, fact: e.StepIntent) -> None:
         raise IllegalEntry(f"step {fact.step} of {fact.run} is never ordered twice without a person's word")
 
 
-def _register_undo(state: State, run: Run, fact: e.StepIntent, due_at: float) -> State:
+def _register_undo(state: State, run: Run, fact: e.StepIntent, moment: Moment) -> State:
     """An attempt after another renews the end of the effect.
 
     Its tries go on counting, so that no name is used twice, and one more is skipped: what comes of taking the earlier
@@ -187,7 +187,8 @@ def _register_undo(state: State, run: Run, fact: e.StepIntent, due_at: float) ->
         action=step.action,
         arguments=step.arguments,
         key=fact.key,
-        due_at=due_at,
+        due_at=fact.undo_at or 0.0,
+        since=moment,
         tries=tried + 1 if tried else 0,
         place=opened_at(state, run.incident),
         holder=run.holder,
@@ -354,7 +355,7 @@ def _undo_intent(state: State, fact: e.UndoIntent, moment: Moment) -> State:
     )
 
 
-def _undo_concluded(state: State, fact: e.UndoConcluded, _moment: Moment) -> State:
+def _undo_concluded(state: State, fact: e.UndoConcluded, moment: Moment) -> State:
     name = f"{fact.run}/{fact.step}"
     undo = state.undos.get(name)
     if undo is None:
@@ -364,7 +365,9 @@ def _undo_concluded(state: State, fact: e.UndoConcluded, _moment: Moment) -> Sta
     if fact.outcome.result in {UndoResult.FAILED, UndoResult.UNKNOWN}:
         if fact.next_at is None:
             raise IllegalEntry(f"{name} was not taken back, and nothing says when that is tried again")
-        return replace(state, undos=state.undos.set(name, replace(undo, next_at=fact.next_at, at_work="")))
+        failing = undo.failing_since if undo.failing_since is not None else moment.at
+        again = replace(undo, next_at=fact.next_at, at_work="", since=moment, failing_since=failing)
+        return replace(state, undos=state.undos.set(name, again))
     return replace(state, undos=state.undos.delete(name))
 
 

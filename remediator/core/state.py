@@ -167,7 +167,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Undo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A lasting effect that will be taken back: when, what the action needs for it, and how often it was tried."""
+    """A lasting effect that will be taken back: when, what the action needs for it, and how often it was tried.
+
+    `since` is the moment at which that time was set, by both clocks; `failing_since` (unix s) when taking it back first
+    failed.
+    """
 
     run: str
     incident: str
@@ -181,6 +185,8 @@ class Undo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tries: int = 0
     next_at: float | None = None
     cause: str = ""
+    since: Moment | None = None
+    failing_since: float | None = None
     place: int = 0  # the entry that opened its incident
     holder: str = ""
     at_work: str = ""  # the boot of the process that announced a try and has not told what came of it
@@ -194,6 +200,13 @@ class Undo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def at(self) -> float:
         """When it is to be tried (again)."""
         return self.next_at if self.next_at is not None else self.due_at
+
+    def left(self, now: Moment) -> float:
+        """Seconds until then, by the clock that has moved more: a wall clock that was set back makes nothing last."""
+        by_wall = self.at - now.at
+        if self.since is None or self.since.boot != now.boot:
+            return by_wall
+        return min(by_wall, self.at - self.since.at - (now.mono - self.since.mono))
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

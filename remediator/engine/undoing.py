@@ -7,6 +7,7 @@ are told after a while. Undos run while the service is paused: a pause stops new
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import Sequence
 
 from remediator.core import entries as e
@@ -21,9 +22,12 @@ BELL = "undo"
 BUSY_AGAIN = 1.0
 # Rests between tries of an undo that failed (s): doubling from the first to the last.
 FIRST_REST, LAST_REST = 5.0, 300.0
-# After this many tries in vain (some ten minutes) people are told.
-TELL_AFTER = 7
-AT_ONCE = 8
+# After so long in vain (s) people are told.
+TELL_AFTER = 600.0
+# How many effects are taken back side by side; a thousand that end together are then gone within a minute.
+AT_ONCE = 20
+# How often the clock is looked at (s), so that a wall clock that was stepped is noticed in time.
+LOOK_EVERY = 30.0
 
 
 class Undoing:
@@ -32,26 +36,30 @@ class Undoing:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._busy: set[str] = set()
+        self._taken: set[str] = set()
         self._quiet = asyncio.Event()
         self._quiet.set()
 
     async def watch(self) -> None:
-        """Takes back what is due, for ever."""
-        while not self._parts.stopping:
-            now = self._parts.clock.now()
-            due = [undo.id for undo in self._on_the_clock() if undo.at <= now][:AT_ONCE]
-            async with asyncio.TaskGroup() as group:  # side by side: a target that hangs holds up no other
-                for name in due:
-                    group.create_task(self._quietly(name))
-            now = self._parts.clock.now()
-            upcoming = min((undo.at - now for undo in self._on_the_clock()), default=3600.0)
-            await self._parts.rest(BELL, upcoming if upcoming > 0 else BUSY_AGAIN)
+        """Takes back what is due, for ever; side by side, so that a target that hangs holds up no other."""
+        async with asyncio.TaskGroup() as group:
+            while not self._parts.stopping:
+                moment = self._parts.journal.moment()
+                for undo in self._next(AT_ONCE - len(self._taken)):
+                    if undo.left(moment) <= 0:
+                        self._taken.add(undo.id)
+                        group.create_task(self._quietly(undo.id))
+                await self._parts.rest(BELL, self._until_next(moment))
 
-    def _on_the_clock(self) -> list[Undo]:
-        """What this clock is in charge of, the next one first; a run that rolls back takes back its own."""
+    def _until_next(self, moment: Moment) -> float:
+        left = min((undo.left(moment) for undo in self._next(1)), default=LOOK_EVERY)
+        return min(left, LOOK_EVERY) if left > 0 else LOOK_EVERY  # no room: whoever makes some rings
+
+    def _next(self, count: int) -> list[Undo]:
+        """What this clock is in charge of and has not taken up, the next ones; a run that rolls back takes back its own."""
         state = self._parts.journal.state
-        mine = [undo for undo in state.undos.values() if self._is_mine(state, undo)]
-        return sorted(mine, key=lambda undo: (undo.at, undo.id))
+        mine = [undo for undo in state.undos.values() if undo.id not in self._taken and self._is_mine(state, undo)]
+        return heapq.nsmallest(count, mine, key=lambda undo: (undo.at, undo.id))
 
     def _is_mine(self, state: State, undo: Undo) -> bool:
         return undo.id not in self._busy and self._parts.holds(undo) and _is_free(state, undo)
@@ -70,9 +78,13 @@ class Undoing:
 
     async def _quietly(self, name: str) -> None:
         try:
-            await self.take_back(name, cause="expiry")
+            if await self.take_back(name, cause="expiry") is None and not self._parts.stopping:
+                await self._parts.clock.sleep(BUSY_AGAIN)
         except StoreError:
-            await self._parts.clock.sleep(1.0)
+            await self._parts.clock.sleep(BUSY_AGAIN)
+        finally:
+            self._taken.discard(name)
+            self._parts.ring(BELL)
 
     async def take_back(self, name: str, *, cause: str, by: str = "") -> UndoOutcome | None:
         """Takes one effect back; None if there is nothing to be taken back, or somebody is at it."""
@@ -124,7 +136,12 @@ def _conclude(state: State, moment: Moment, undo: Undo, outcome: UndoOutcome) ->
     if current is None or (current.tries, current.next_at) != (undo.tries, undo.next_at):
         return ()  # it is on record already: the store had lost the answer only
     again = outcome.result in {UndoResult.FAILED, UndoResult.UNKNOWN}
+    first = undo.failing_since if undo.failing_since is not None else moment.at
+    before = undo.since.at if undo.since is not None and undo.failing_since is not None else first
+    told_at = first + TELL_AFTER
     rest = min(LAST_REST, FIRST_REST * 2 ** min(undo.tries - 1, 16))  # it may be tried for weeks
+    if moment.at < told_at:
+        rest = min(rest, told_at - moment.at)
     facts: list[e.AnyFact] = [
         e.UndoConcluded(
             incident=undo.incident,
@@ -135,7 +152,7 @@ def _conclude(state: State, moment: Moment, undo: Undo, outcome: UndoOutcome) ->
             next_at=moment.at + rest if again else None,
         )
     ]
-    if again and undo.tries == TELL_AFTER:
+    if again and before < told_at <= moment.at:
         reason = f"{undo.action} of {undo.id} cannot be taken back: {outcome.sentence}; it is tried again until it can"
         facts.append(e.Escalated(incident=undo.incident, run=undo.run, reason=reason))
     if outcome.result is UndoResult.FOREIGN:
