@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.histories import History, from_kumod, from_sqlite
+from tests.kit.history import judge
+
 
 @pytest.mark.e2e
 @pytest.mark.parametrize(
@@ -38,3 +41,7 @@ def test_the_story_comes_out_right(story: str, sentences: list[str], tmp_path: P
     assert told.returncode == 0, told.stdout + told.stderr
     for sentence in [*sentences, "The story came out right."]:
         assert sentence in told.stdout, told.stdout
+    stage = tmp_path / "stage"
+    ledger = (stage / "kumod-ledger.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = from_sqlite(stage / "data" / "journal.db")
+    assert judge(History(lines=lines, arrivals=list(from_kumod(ledger)))) == []

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +21,8 @@ import httpx
 import pytest
 
 from remediator.demo.stage import NODE, Stage, free_port
+from tests.kit.histories import History, from_kumod, from_sqlite
+from tests.kit.history import judge
 
 # From the first entry of the service to the conclusion of the verification; the run's last word is append 13 or 14.
 PLACES = [(number, when) for number in range(2, 13) for when in ("before", "after")]
@@ -65,6 +67,7 @@ class Place:
     when: str
     port: int
     process: subprocess.Popen[bytes] | None = None
+    acks: list[object] = field(default_factory=list)  # what was answered with 202
 
     @property
     def domain(self) -> str:
@@ -184,12 +187,14 @@ def deliver(place: Place) -> None:
     """What Alertmanager does: sends until it is accepted, or the receiver is dead."""
     assert place.process is not None
     while place.process.poll() is None:
+        sent = alert(place)
         try:
-            answer = httpx.post(f"{place.url}/api/v1/alerts", json=alert(place), trust_env=False, timeout=10.0)
+            answer = httpx.post(f"{place.url}/api/v1/alerts", json=sent, trust_env=False, timeout=10.0)
         except httpx.TransportError:
             time.sleep(0.05)
         else:
             if answer.status_code == 202:
+                place.acks.append(sent)
                 return
 
 
@@ -212,10 +217,21 @@ def play(stage: Stage, number: int, when: str) -> tuple[int, list[str], list[str
             deliver(place)
             place.wait(place.done, within=60)
         place.take_back()
+        judged(place)
         return status or 0, effects(place), place.results()
     finally:
         place.process.kill()
         place.process.wait()
+
+
+def judged(place: Place) -> None:
+    """The journal, the target's ledger and what was accepted, by the checker that shares no code with us."""
+    arrivals = from_kumod(
+        place.stage.ledger.read_text(encoding="utf-8").splitlines(), lambda body: body.get("domain") == place.domain
+    )
+    lines = from_sqlite(place.root / "data" / "journal.db")
+    found = judge(History(lines=lines, arrivals=list(arrivals), acks=place.acks))
+    assert not found, f"{place.number} {place.when}: " + "\n".join(map(str, found))
 
 
 def finished(place: Place) -> bool:
