@@ -78,7 +78,10 @@ class Answer:
         """The body as JSON; ValueError if it is none, or was cut."""
         if self.cut:
             raise ValueError(f"the answer is longer than {MAX_BODY} bytes")
-        return json.loads(self.body)
+        try:
+            return json.loads(self.body)
+        except RecursionError:
+            raise ValueError("the answer is nested too deeply") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
