@@ -7,13 +7,13 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from remediator.cli.root import COMMANDS, root
 from remediator.config.schema import rules_schema, settings_schema
-from remediator.core import kinds
-from remediator.core.entries import kind_of
+from remediator.core.entries import AnyFact, kind_of
 from remediator.core.params import Param
 from remediator.guards.all_guards import all_guards
 from remediator.observe import Metrics
@@ -81,12 +81,11 @@ def guards() -> Iterator[str]:
 def entries() -> Iterator[str]:
     """Every kind of entry."""
     yield "# Journal entries\n"
-    for name, one in inspect.getmembers(kinds, inspect.isclass):
-        if issubclass(one, kinds.Fact) and one is not kinds.Fact and one.__module__ == kinds.__name__:
-            fields = ", ".join(f"`{field}`" for field in one.__struct_fields__)
-            yield f"## `{one.__struct_config__.tag}` ({name})\n"
-            yield f"{inspect.cleandoc(one.__doc__ or '')}\n"
-            yield f"Fields: {fields}.\n"
+    for one in sorted(get_args(AnyFact), key=lambda kind: kind.__name__):
+        fields = ", ".join(f"`{field}`" for field in one.__struct_fields__)
+        yield f"## `{one.__struct_config__.tag}` ({one.__name__})\n"
+        yield f"{inspect.cleandoc(one.__doc__ or '')}\n"
+        yield f"Fields: {fields}.\n"
     assert callable(kind_of)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from remediator.core.fleet import FleetLimits
 from remediator.core.intervals import TimeInterval
 from remediator.core.rules import Mode
 from remediator.errors import InvalidConfiguration, Position, Problem
@@ -81,6 +82,7 @@ class LimitSettings:
 
     max_runs: int = 10
     max_wait: float = 4 * 3600.0
+    fleet: FleetLimits = FleetLimits()
     queue: int = 50_000
     lapse_after: float = 28_800.0
     body: int = 8 * 1024 * 1024

@@ -31,6 +31,7 @@ from remediator.config.settings import (
 )
 from remediator.config.settings_model import (
     BasicAuthShape,
+    LimitsShape,
     ReceiverShape,
     RedisShape,
     SettingsFile,
@@ -38,6 +39,7 @@ from remediator.config.settings_model import (
     WebShape,
 )
 from remediator.config.shapes import nearest
+from remediator.core.fleet import FirstRuns, FleetLimits, StormLimits
 from remediator.core.rules import Mode
 from remediator.errors import InvalidConfiguration, Position, Problem
 
@@ -113,7 +115,7 @@ class _SettingsCompiler:
                 archive=self._path(shape.storage.archive) if shape.storage.archive is not None else None,
             ),
             web=self._web(shape.web),
-            limits=LimitSettings(**{name: getattr(shape.limits, name) for name in type(shape.limits).model_fields}),
+            limits=self._limits(shape.limits),
             receivers=receivers,
             notify={
                 "critical": tuple(shape.notify.critical),
@@ -124,6 +126,28 @@ class _SettingsCompiler:
             time_intervals=intervals,
             targets=self._targets(shape.targets),
             warnings=self._faults.sorted(),
+        )
+
+    def _limits(self, shape: LimitsShape) -> LimitSettings:
+        storm, first = shape.storm, shape.first_runs
+        if storm.ends_below > storm.episodes.count:
+            position = self._document.at(("limits", "storm"))
+            sentence = f"a storm that begins with more than {storm.episodes.count} cannot end below {storm.ends_below}"
+            self._faults.error(position, "bad-limit", sentence, "let ends_below be smaller than what begins it")
+        return LimitSettings(
+            max_runs=shape.max_runs,
+            max_wait=shape.max_wait,
+            fleet=FleetLimits(
+                budget=shape.budget,
+                storm=StormLimits(episodes=storm.episodes, ends_below=storm.ends_below, cooldown=storm.cooldown),
+                first_runs=FirstRuns(runs=first.runs, within=first.within, after=first.after),
+                max_alert_age=shape.max_alert_age,
+            ),
+            queue=shape.queue,
+            lapse_after=shape.lapse_after,
+            body=shape.body,
+            body_deadline=shape.body_deadline,
+            grace=shape.grace,
         )
 
     def _path(self, text: str) -> FilePath:

@@ -18,7 +18,9 @@ from remediator.config.shapes import (
     ModeWord,
     Name,
     Names,
+    PerWindow,
     PositiveSeconds,
+    Seconds,
     Shape,
     Text,
     Texts,
@@ -28,6 +30,7 @@ from remediator.config.shapes import (
     one_or_many,
 )
 from remediator.core.params import ParamType, parse_value
+from remediator.core.rules import Limit
 
 SCOPES = ("read", "approve", "admin")
 _LISTEN = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]|):(?P<port>[0-9]{1,5})")
@@ -174,11 +177,50 @@ class WebShape(Shape):
     people: list[PersonShape] = Field(default_factory=list, description="Who may use the console and the API.")
 
 
+class StormShape(Shape):
+    """When so many alerts fire at once that it is one fault, and nothing new is begun."""
+
+    noun: ClassVar[str] = "'storm'"
+    episodes: PerWindow = Field(
+        default=Limit(50, 60.0),
+        description="More alerts that begin to fire than this, as far as rules match them, are a storm. Default 50 per 1m.",
+    )
+    ends_below: Count = Field(
+        default=10, description="It ends with fewer than this in the same window; less than begins it. Default 10."
+    )
+    cooldown: Seconds = Field(
+        default=600.0, description="How long nothing new is begun after it; a new storm begins this anew. Default 10m."
+    )
+
+
+class FirstRunsShape(Shape):
+    """How carefully work begins after a first start, an outage or a long pause."""
+
+    noun: ClassVar[str] = "'first_runs'"
+    runs: Count = Field(default=3, description="Live runs that may begin at first. Default 3.")
+    within: PositiveSeconds = Field(default=900.0, description="For how long no more may. Default 15m.")
+    after: PositiveSeconds = Field(
+        default=3600.0, description="An outage or a pause of this length is a long one. Default 1h."
+    )
+
+
 class LimitsShape(Shape):
     """How much is done at once, and how long anything may take."""
 
     noun: ClassVar[str] = "'limits'"
     max_runs: Count = Field(default=10, description="Runs at the same time, over all rules. Default 10.")
+    budget: PerWindow = Field(
+        default=Limit(20, 3600.0),
+        description="Live runs that may begin in any such window, over all rules and targets. Default 20 per 1h.",
+    )
+    storm: StormShape = Field(default_factory=StormShape, description="When nothing new is begun at all.")
+    first_runs: FirstRunsShape = Field(
+        default_factory=FirstRunsShape, description="How carefully work begins after a first start or an outage."
+    )
+    max_alert_age: PositiveSeconds = Field(
+        default=900.0,
+        description="An alert that waited longer for a decision must be seen to fire in Alertmanager. Default 15m.",
+    )
     max_wait: PositiveSeconds = Field(
         default=4 * 3600.0, description="The most a run may wait for its guards, whatever its rule says. Default 4h."
     )

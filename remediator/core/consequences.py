@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from remediator.core import entries as e
+from remediator.core.fleet import USUAL, FleetLimits, enforced, is_storm, matched_within
 from remediator.core.planning import Planner, Unplannable, plan_run
 from remediator.core.plans import target_text
 from remediator.core.rules import Mode, OnFailure
 from remediator.core.state import Incident, Run, RunStatus, State
-from remediator.core.telling import clock_time
+from remediator.core.telling import clock_time, length
 from remediator.core.verification import NOT_RECOVERED, UNKNOWN
 
 
@@ -31,7 +32,14 @@ class Routing:
         return self.by_severity.get(severity, self.by_severity.get("warning", ()))
 
 
-def consequences(before: State, after: State, fact: e.AnyFact, planner: Planner, routing: Routing) -> list[e.AnyFact]:
+def consequences(
+    before: State,
+    after: State,
+    fact: e.AnyFact,
+    planner: Planner,
+    routing: Routing,
+    fleet: FleetLimits = USUAL,
+) -> list[e.AnyFact]:
     """What else has to be in the same append as `fact`; `before` and `after` are the states around it."""
     if type(fact) not in _ENTAILING:  # nearly all, in an alert storm
         return []
@@ -51,7 +59,53 @@ def consequences(before: State, after: State, fact: e.AnyFact, planner: Planner,
         case e.IncidentClosed():
             return _last_word(before, after, fact, routing)
         case _:
+            return _of_the_fleet(before, after, fact, planner, fleet)
+
+
+def _of_the_fleet(
+    before: State, after: State, fact: e.AnyFact, planner: Planner, fleet: FleetLimits
+) -> list[e.AnyFact]:
+    """The brakes over all rules: a storm begins, care is due."""
+    match fact:
+        case e.NotificationDisposed():
+            return _storm(after, fleet)
+        case e.StormBegan():
+            return _storm_called(fact, planner, fleet)
+        case e.ServiceStarted() if before.served and after.silence >= fleet.first_runs.after:
+            reason = f"nothing was written for {length(after.silence)} before this start"
+            return [e.CautionBegan(scope="all", reason=reason, outage=after.silence)]
+        case e.PauseCleared():
+            return _pause_over(before, after, fact, fleet)
+        case _:
             return []
+
+
+def _storm(after: State, fleet: FleetLimits) -> list[e.AnyFact]:
+    limits, now = fleet.storm, after.last
+    if now is None or not is_storm(after, limits, now):
+        return []
+    episodes = matched_within(after, enforced(limits.episodes.window), now)
+    return [e.StormBegan(episodes=episodes, limit=limits.episodes.count, window=limits.episodes.window)]
+
+
+def _storm_called(fact: e.StormBegan, planner: Planner, fleet: FleetLimits) -> list[e.AnyFact]:
+    """One call for the whole storm; none where nothing would have been touched anyway."""
+    rules = max((rule.mode for rule in planner.ruleset.rules), default=Mode.OFF)
+    if min(rules, planner.server_mode) <= Mode.DRY_RUN:
+        return []
+    reason = (
+        f"storm: {fact.episodes} alerts began to fire within {length(fact.window)}, and {fact.limit} are taken for "
+        "separate faults; look for one cause. No new runs begin until it is over and "
+        f"{length(fleet.storm.cooldown)} have passed"
+    )
+    return [e.Escalated(incident="", reason=reason, about="storm")]
+
+
+def _pause_over(before: State, after: State, fact: e.PauseCleared, fleet: FleetLimits) -> list[e.AnyFact]:
+    pause, now = before.pauses.get(fact.scope), after.last
+    if pause is None or now is None or now.at - pause.at < fleet.first_runs.after:
+        return []
+    return [e.CautionBegan(scope=fact.scope, reason=f"a pause of {length(now.at - pause.at)} has ended")]
 
 
 _ENTAILING = frozenset(
@@ -64,6 +118,7 @@ _ENTAILING = frozenset(
         e.ApprovalRequested,
         e.IncidentClosed,
     }
+    | {e.NotificationDisposed, e.StormBegan, e.ServiceStarted, e.PauseCleared}
 )
 
 
@@ -168,15 +223,16 @@ def _tell(
     after: State,
     routing: Routing,
 ) -> list[e.AnyFact]:
-    where = f"{incident.rule} on {target_text(incident.target)}" if incident else name
-    link = f"\n{routing.base_url}/incidents/{name}" if routing.base_url else ""
+    where = f"{incident.rule} on {target_text(incident.target)}" if incident else name or "all rules"
+    page = f"/incidents/{name}" if name else "/"
+    link = f"\n{routing.base_url}{page}" if routing.base_url else ""
     return [
         e.MessageIntent(
             message=f"msg-{after.seq}-{place}",
             receiver=receiver,
             incident=name,
             subject=f"[{what}] {where}"[:200],
-            text=f"{name}: {where}\n{text}{link}"[:4000],
+            text=f"{f'{name}: ' if name else ''}{where}\n{text}{link}"[:4000],
         )
         for place, receiver in enumerate(receivers)
     ]

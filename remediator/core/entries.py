@@ -49,6 +49,7 @@ from remediator.core.kinds import (
     VerifyLooked,
     VerifyStarted,
 )
+from remediator.core.kinds_fleet import CautionBegan, StormBegan, StormEnded
 from remediator.core.kinds_keeping import JournalPruned, StateSwept
 
 AnyFact = (
@@ -57,7 +58,7 @@ AnyFact = (
     | RunPlanned | RunDecided | ApprovalRequested | ApprovalGiven | ApprovalRefused | ApprovalExpired | RunStarted
     | StepIntent | StepOutcome | VerifyStarted | VerifyLooked | VerifyConcluded | RollbackStarted | RunParked | RunReminded
     | PersonDecided | RunEnded | LateEvidence | UndoIntent | UndoConcluded | PauseSet | PauseCleared | Escalated
-    | MessageIntent | MessageOutcome | Quarantined | StateSwept | JournalPruned
+    | MessageIntent | MessageOutcome | Quarantined | StateSwept | JournalPruned | CautionBegan | StormBegan | StormEnded
 )  # fmt: skip
 
 
@@ -159,6 +160,7 @@ __all__ = [
     "ApprovalGiven",
     "ApprovalRefused",
     "ApprovalRequested",
+    "CautionBegan",
     "ConfigLoaded",
     "ConfigRefused",
     "Disposal",
@@ -194,6 +196,8 @@ __all__ = [
     "StateSwept",
     "StepIntent",
     "StepOutcome",
+    "StormBegan",
+    "StormEnded",
     "UndoConcluded",
     "UndoIntent",
     "VerifyConcluded",

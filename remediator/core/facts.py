@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from remediator.core.fleet import FleetLimits, all_grants
 from remediator.core.outcomes import Observation
 from remediator.core.plans import PlannedGuards, PlannedLimit
 from remediator.core.rules import Mode, Ruleset
@@ -35,12 +36,18 @@ class Facts:
     server_mode: Mode
     limits: PlannedGuards
     max_runs: int
+    fleet: FleetLimits = FleetLimits()
     evidence: Evidence | None = None
 
     @property
     def grants(self) -> tuple[Grant, ...]:
         """The places that live runs of this rule took, oldest first, those of this very run apart."""
         return tuple(grant for grant in self.state.grants.get(self.run.plan.rule, ()) if grant.run != self.run.id)
+
+    @property
+    def all_grants(self) -> tuple[Grant, ...]:
+        """The places that live runs of all rules took, those of this very run apart."""
+        return tuple(grant for grant in all_grants(self.state) if grant.run != self.run.id)
 
     def age(self, since: Moment) -> float:
         """Seconds since then, by the clock that moved less."""

@@ -18,15 +18,18 @@ from remediator.core import leases
 from remediator.core.fold_runs import fold_run
 from remediator.core.forgetting import next_number, swept
 from remediator.core.state import (
+    Caution,
     Episode,
     EpisodeStatus,
     Incident,
+    Matches,
     Moment,
     Outgoing,
     Pause,
     Pending,
     RunStatus,
     State,
+    Storm,
     Tally,
 )
 from remediator.errors import IllegalEntry
@@ -40,8 +43,12 @@ def fold(state: State, entry: e.Entry) -> State:
     if entry.seq != state.seq + 1:
         raise IllegalEntry(f"entry {entry.seq} cannot follow entry {state.seq}")
     folder = _FOLDERS.get(type(entry.fact))
-    after = folder(state, entry.fact, entry) if folder else fold_run(state, entry.fact, _moment(entry))
-    return replace(after, seq=entry.seq)
+    moment = _moment(entry)
+    after = folder(state, entry.fact, entry) if folder else fold_run(state, entry.fact, moment)
+    silence = state.silence
+    if state.last is not None and state.last.boot != entry.boot:
+        silence = max(0.0, entry.at - state.last.at)
+    return replace(after, seq=entry.seq, last=moment, silence=silence)
 
 
 def _moment(entry: e.Entry) -> Moment:
@@ -69,6 +76,30 @@ def _config(state: State, fact: e.ConfigLoaded, _entry: e.Entry) -> State:
     return replace(state, rules_digest=fact.digest, longest_window=longest)
 
 
+def _service_started(state: State, _fact: e.ServiceStarted, entry: e.Entry) -> State:
+    """Care is due on a first start: what fires then has fired for who knows how long."""
+    if state.served:
+        return state
+    caution = Caution(since=_moment(entry), reason="the first start on this journal")
+    return replace(state, served=True, cautions=state.cautions.set("all", caution))
+
+
+def _caution(state: State, fact: e.CautionBegan, entry: e.Entry) -> State:
+    caution = Caution(since=_moment(entry), reason=fact.reason)
+    deaf_until = max(state.deaf_until, entry.at) if fact.outage else state.deaf_until
+    return replace(state, cautions=state.cautions.set(fact.scope, caution), deaf_until=deaf_until)
+
+
+def _storm_began(state: State, _fact: e.StormBegan, entry: e.Entry) -> State:
+    return replace(state, storm=Storm(began=_moment(entry)))
+
+
+def _storm_ended(state: State, _fact: e.StormEnded, entry: e.Entry) -> State:
+    if state.storm is None:
+        return state
+    return replace(state, storm=replace(state.storm, ended=_moment(entry)))
+
+
 def _received(state: State, fact: e.NotificationReceived, entry: e.Entry) -> State:
     tally = state.tally
     return replace(
@@ -91,8 +122,25 @@ def _disposed(state: State, fact: e.NotificationDisposed, entry: e.Entry) -> Sta
     tally = replace(state.tally, disposed=state.tally.disposed + len(fact.alerts))
     state = replace(state, pending=state.pending.delete(fact.notification), tally=tally)
     for alert in fact.alerts:
-        state = _alert_read(state, alert, entry.at)
-    return state
+        state = _alert_read(state, alert, pending.at)
+    return _matched(state, fact, _moment(entry))
+
+
+_MATCHED = frozenset({"planned", "joined"})
+# Of so many notifications the firings are remembered one by one; of earlier ones they count as of the oldest of these.
+REMEMBERED = 256
+
+
+def _matched(state: State, fact: e.NotificationDisposed, moment: Moment) -> State:
+    """Remembers how many alerts began to fire that rules match: what a storm is made of."""
+    episodes = sum(any(one.disposition in _MATCHED for one in alert.disposals) for alert in fact.alerts)
+    if not episodes:
+        return state
+    matched = (*state.matched, Matches(at=moment, episodes=episodes))
+    if len(matched) > REMEMBERED:
+        merged = replace(matched[1], episodes=matched[0].episodes + matched[1].episodes)
+        matched = (merged, *matched[2:])
+    return replace(state, matched=matched)
 
 
 def _alert_read(state: State, alert: e.AlertRead, at: float) -> State:
@@ -222,9 +270,8 @@ def _incident_closed(state: State, fact: e.IncidentClosed, _entry: e.Entry) -> S
 
 
 def _escalated(state: State, fact: e.Escalated, entry: e.Entry) -> State:
-    incident = state.incidents.get(fact.incident)
-    rule = incident.rule if incident else fact.incident
-    return replace(state, escalated=state.escalated.set(rule, entry.at))
+    """What is escalated once is remembered by what it is about: an ordinary call for people must not stand in for it."""
+    return replace(state, escalated=state.escalated.set(fact.about, entry.at)) if fact.about else state
 
 
 def _paused(state: State, fact: e.PauseSet, entry: e.Entry) -> State:
@@ -282,9 +329,12 @@ def _pruned(state: State, fact: e.JournalPruned, _entry: e.Entry) -> State:
 _Folder = Callable[[State, F, e.Entry], State]
 _FOLDERS: dict[type[e.Fact], Callable[..., State]] = {
     e.JournalOpened: _opened,
-    e.ServiceStarted: _unchanged,
     e.ServiceStopped: _stopped,
     e.LeaseTaken: _lease_taken,
+    e.ServiceStarted: _service_started,
+    e.CautionBegan: _caution,
+    e.StormBegan: _storm_began,
+    e.StormEnded: _storm_ended,
     e.ConfigLoaded: _config,
     e.ConfigRefused: _unchanged,
     e.Quarantined: _unchanged,

@@ -127,7 +127,17 @@ def _started(state: State, fact: e.RunStarted, moment: Moment) -> State:
     locks = state.locks
     for lock in fact.locks:
         locks = locks.set(lock, run.id)
-    return _grant(replace(state, locks=locks), fact, moment)
+    return _grant(_used(replace(state, locks=locks), fact.rule), fact, moment)
+
+
+def _used(state: State, rule: str) -> State:
+    """Where care is due, the runs that begin are counted."""
+    cautions = state.cautions
+    for scope in ("all", f"rule:{rule}"):
+        caution = cautions.get(scope)
+        if caution is not None:
+            cautions = cautions.set(scope, replace(caution, used=caution.used + 1))
+    return replace(state, cautions=cautions)
 
 
 def _grant(state: State, fact: e.RunStarted, moment: Moment) -> State:

@@ -367,6 +367,7 @@ class Escalated(Fact, frozen=True, kw_only=True, tag="incident.escalated"):
     incident: str
     reason: str
     run: str = ""
+    about: str = ""  # what is escalated once and not for every run: `storm`, `budget`, `blast_radius:RULE`
 
 
 class MessageIntent(Fact, frozen=True, kw_only=True, tag="message.intent"):

@@ -14,21 +14,25 @@ from typing import Any
 import msgspec
 
 from remediator.core.state import (
+    Caution,
     Episode,
     Grant,
     Incident,
+    Matches,
+    Moment,
     Outgoing,
     Pause,
     Pending,
     Run,
     State,
+    Storm,
     Tally,
     Undo,
 )
 from remediator.core.state import Map as StateMap
 
 # Raised whenever the shape of the state changes: older snapshots are then dropped and rebuilt.
-SHAPE = 5
+SHAPE = 6
 # The journal may be pruned, and then there is nothing to rebuild a state from: from shape 3 on, fields are only added, each
 # with a default that older snapshots mean, and all shapes from this one on are read (tests/golden/snapshots).
 OLDEST_SHAPE = 3
@@ -59,6 +63,13 @@ class _Frozen(msgspec.Struct, frozen=True, kw_only=True):
     pruned_seq: int = 0
     pruned_mac: str = ""
     epoch: int = 0
+    last: Moment | None = None
+    silence: float = 0.0
+    served: bool = False
+    deaf_until: float = 0.0
+    matched: tuple[Matches, ...] = ()
+    storm: Storm | None = None
+    cautions: dict[str, Caution] = {}
 
 
 _decoder = msgspec.json.Decoder(_Frozen)

@@ -221,6 +221,28 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     place: int = 0  # the entry that opened its incident
 
 
+class Matches(msgspec.Struct, frozen=True, kw_only=True):
+    """So many alerts began to fire, as far as rules match them, in one notification."""
+
+    at: Moment
+    episodes: int
+
+
+class Storm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The last storm of alerts; its rest begins when it has ended."""
+
+    began: Moment
+    ended: Moment | None = None
+
+
+class Caution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Care that is due since a first start, an outage or a long pause; `used` counts the live runs that began since."""
+
+    since: Moment
+    reason: str
+    used: int = 0
+
+
 class Pause(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A person's stop."""
 
@@ -289,6 +311,13 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     forgotten_until: float = 0.0  # the latest end of a firing that was forgotten (unix s)
     pruned_seq: int = 0
     pruned_mac: str = ""  # of entry `pruned_seq`, in hex
+    last: Moment | None = None  # of the last entry
+    silence: float = 0.0  # s without an entry before the first one of the process that wrote the last one
+    served: bool = False  # whether a service was ever started on this journal
+    deaf_until: float = 0.0  # the end of the last outage after which care was due (unix s)
+    matched: tuple[Matches, ...] = ()
+    storm: Storm | None = None
+    cautions: Map[str, Caution] = Map()
 
     @property
     def active_runs(self) -> tuple[Run, ...]:

@@ -151,6 +151,19 @@ def _tell_service(fact: e.AnyFact) -> tuple[str, str] | None:
             return "service", f"started, version {fact.version}, mode {fact.mode}"
         case e.ServiceStopped():
             return "service", f"stopped: {fact.reason}"
+        case e.CautionBegan():
+            return "caution", f"{fact.scope}: {fact.reason}; few runs begin at first"
+        case e.StormBegan():
+            within = length(fact.window)
+            return "storm", f"began: {fact.episodes} alerts within {within}, limit {fact.limit}; no new runs begin"
+        case e.StormEnded():
+            return "storm", f"ended: {fact.reason}"
+        case _:
+            return _tell_stops(fact)
+
+
+def _tell_stops(fact: e.AnyFact) -> tuple[str, str] | None:
+    match fact:
         case e.PauseSet():
             end = f" until {clock_time(fact.until)}" if fact.until is not None else ""
             return "paused", f"{fact.scope} by {fact.by}{end}: {fact.reason}"

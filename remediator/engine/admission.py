@@ -146,14 +146,24 @@ class Admission:
         if words == run.decided and run.status is RunStatus.DEFERRED and not later:
             return ()
         facts: list[e.AnyFact] = [told]
-        storm = next((v for v in decision.verdicts if v.guard == "blast_radius" and v.answer is Answer.DEFER), None)
-        if storm is not None and not run.dry and not self._escalated_lately(state, moment, run):
-            facts.append(e.Escalated(incident=run.incident, run=run.id, reason=f"{storm.guard}: {storm.sentence}"))
-        return facts
+        return [*facts, *self._call_people(state, moment, run, decision)]
 
-    def _escalated_lately(self, state: State, moment: Moment, run: Run) -> bool:
-        last = state.escalated.get(run.plan.rule)
-        return last is not None and moment.at - last < run.plan.guards.blast_radius.window
+    def _call_people(self, state: State, moment: Moment, run: Run, decision: Decision) -> Sequence[e.AnyFact]:
+        """Once for what is bigger than this run, not for each that it holds back; for nothing that a storm explains."""
+        held = {verdict.guard: verdict for verdict in decision.verdicts if verdict.answer is Answer.DEFER}
+        if run.dry or "storm" in held:
+            return []
+        windows = {
+            "blast_radius": (f"blast_radius:{run.plan.rule}", run.plan.guards.blast_radius.window),
+            "budget": ("budget", self._parts.config.fleet.budget.window),
+        }
+        called: list[e.AnyFact] = []
+        for guard, (about, window) in windows.items():
+            last = state.escalated.get(about)
+            if guard in held and (last is None or moment.at - last >= window):
+                reason = f"{guard}: {held[guard].sentence}"
+                called.append(e.Escalated(incident=run.incident, run=run.id, reason=reason, about=about))
+        return called
 
 
 def start(run: Run, moment: Moment) -> list[e.AnyFact]:

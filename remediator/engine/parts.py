@@ -12,6 +12,7 @@ from typing import Protocol
 
 from remediator.core.consequences import Routing
 from remediator.core.facts import Facts, Guard, stricter
+from remediator.core.fleet import FleetLimits
 from remediator.core.leases import SILENT_AFTER
 from remediator.core.planning import Fitting, Planner, planned_guards
 from remediator.core.rules import Mode, Ruleset
@@ -30,6 +31,7 @@ class Config:
     routing: Routing = Routing()
     max_runs: int = 10
     queue: int = 50_000  # notifications that may wait for a decision before intake answers 503
+    fleet: FleetLimits = FleetLimits()
     lapse_after: float = 28_800.0  # s without a word of a firing alert: twice Alertmanager's default repeat interval
 
 
@@ -102,6 +104,7 @@ class Parts:
             server_mode=self.config.mode,
             limits=stricter(run.plan.guards, planned_guards(rule) if rule is not None else None),
             max_runs=self.config.max_runs,
+            fleet=self.config.fleet,
         )
 
     def may_announce(self, moment: Moment) -> bool:

@@ -57,7 +57,8 @@ class Engine:
         parts.journal.listen(self._on_commit)
 
     def _entail(self, before: State, after: State, fact: e.AnyFact) -> Sequence[e.AnyFact]:
-        return consequences(before, after, fact, self.parts.planner, self.parts.config.routing)
+        config = self.parts.config
+        return consequences(before, after, fact, self.parts.planner, config.routing, config.fleet)
 
     async def run(self, version: str) -> None:
         """Works until cancelled; the journal must be open and its lane running."""
@@ -118,7 +119,7 @@ class Engine:
         match fact:
             case e.RunPlanned():
                 self._drive(fact.run)
-            case e.PauseCleared() | e.ConfigLoaded():
+            case e.PauseCleared() | e.ConfigLoaded() | e.StormEnded():
                 self._wake_waiting(after)
             case e.RunEnded() | e.RunParked():  # locks may be free now
                 self._wake_waiting(after)
@@ -130,7 +131,7 @@ class Engine:
             case e.UndoConcluded():
                 self.parts.ring(UNDO_BELL)
                 self.parts.ring(fact.run)
-            case e.PauseSet():
+            case e.PauseSet() | e.StormBegan():
                 self.parts.ring(TIMER_BELL)
             case e.NotificationDisposed():
                 self._wake_concerned(fact, after)

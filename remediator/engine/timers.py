@@ -1,11 +1,11 @@
-"""Clocks that move no run: the end of a pause, episodes of which nothing was heard or that are over for long, another
-call for people, a store that may be back."""
+"""Clocks that move no run: ends of pauses and storms, silent or old episodes, other calls for people, a store to try again."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from remediator.core import entries as e
+from remediator.core.fleet import calm_in, enforced, matched_within
 from remediator.core.forgetting import keep_for, sweep
 from remediator.core.reminders import due, passed
 from remediator.core.state import EpisodeStatus, Moment, Run, RunStatus, State
@@ -39,6 +39,8 @@ class Timers:
                     await self._parts.journal.commit(lambda _state, _moment: ())
                 if self._reminders(self._parts.journal.state, self._parts.journal.moment()):
                     await self._parts.journal.commit(self._reminders)
+                if self._storm_over(self._parts.journal.state, self._parts.journal.moment()):
+                    await self._parts.journal.commit(self._storm_over)
                 if self._lapsed(self._parts.journal.state, self._parts.journal.moment()):
                     await self._parts.journal.commit(self._lapsed)
                 await self._sweep()
@@ -47,13 +49,15 @@ class Timers:
             await self._parts.rest(BELL, self._until_next())
 
     def _until_next(self) -> float:
-        now = self._parts.clock.now()
+        now, state, storm = self._parts.clock.now(), self._parts.journal.state, self._parts.config.fleet.storm
+        calm = calm_in(state, storm, self._parts.journal.moment())
         often = TRY_EVERY if self._parts.journal.last_error else LOOK_EVERY
-        ends = [pause.until - now for pause in self._parts.journal.state.pauses.values() if pause.until is not None]
-        parked = self._parts.journal.state.runs.values()
+        ends = [pause.until - now for pause in state.pauses.values() if pause.until is not None]
+        parked = state.runs.values()
         calls = [
             due(run.parked_at, run.reminded + 1) - now for run in parked if run.parked_at is not None and _waits(run)
         ]
+        calls += [max(calm, 0.1)] if calm is not None else []
         return max(0.0, min([often, *ends, *calls]))
 
     async def _sweep(self) -> None:
@@ -83,6 +87,15 @@ class Timers:
                 reason = f"waits for a person since {clock_time(run.parked_at)}: {run.reason}"
                 told.append(e.RunReminded(incident=run.incident, run=run.id, number=number, reason=reason))
         return told
+
+    def _storm_over(self, state: State, moment: Moment) -> Sequence[e.AnyFact]:
+        limits = self._parts.config.fleet.storm
+        if calm_in(state, limits, moment) != 0.0:
+            return []
+        seen = matched_within(state, enforced(limits.episodes.window), moment)
+        rest = f"new runs begin after a rest of {length(limits.cooldown)}"
+        reason = f"{seen} alerts began to fire within {length(limits.episodes.window)}; {rest}"
+        return [e.StormEnded(episodes=seen, reason=reason)]
 
     def _lapsed(self, state: State, moment: Moment) -> Sequence[e.AnyFact]:
         after = self._parts.config.lapse_after

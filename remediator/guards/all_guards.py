@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from remediator.core.facts import Guard
 from remediator.guards.blast_radius import BlastRadiusGuard
+from remediator.guards.budget import BudgetGuard
 from remediator.guards.concurrency import ConcurrencyGuard
 from remediator.guards.cooldown import CooldownGuard
 from remediator.guards.evidence import RequireGuard, StillFiringGuard, WhenGuard
+from remediator.guards.first_runs import FirstRunsGuard
 from remediator.guards.mode import ModeGuard
 from remediator.guards.pause import PauseGuard
 from remediator.guards.rate_limit import RateLimitGuard
+from remediator.guards.storm import StormGuard
 from remediator.guards.target_lock import TargetLockGuard
 from remediator.guards.time_intervals import TimeIntervalsGuard
 
@@ -28,4 +31,7 @@ def all_guards() -> tuple[Guard, ...]:
         TargetLockGuard(),
         BlastRadiusGuard(),
         TimeIntervalsGuard(),
+        StormGuard(),
+        BudgetGuard(),
+        FirstRunsGuard(),
     )

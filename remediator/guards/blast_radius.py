@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from remediator.core.durations import format_duration
 from remediator.core.facts import Facts
+from remediator.core.fleet import enforced
 from remediator.core.plans import target_text
 from remediator.core.verdicts import Verdict, allow, defer
-from remediator.guards.rate_limit import enforced
 from remediator.guards.wording import clock_time
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from remediator.core.facts import Evidence, Facts
 from remediator.core.outcomes import Look, Observation
 from remediator.core.verdicts import Verdict, allow, defer, deny
+from remediator.guards.wording import span
 
 # Evidence older than this is asked for again (s).
 FRESH = 15.0
@@ -29,6 +30,21 @@ def _verdict(name: str, seen: Observation, facts: Facts, otherwise: str) -> Verd
             return defer(name, f"could not tell, so not acting: {seen.sentence}", facts.moment.at + ASK_AGAIN)
 
 
+def _unheard(facts: Facts) -> str:
+    """Why the journal alone cannot tell that the alert still fires; empty if it can (reliability.md §3.2, §3.5)."""
+    incident = facts.incident
+    episodes = [facts.state.episodes.get(name) for name in incident.episodes]
+    heard = max((one.last_heard for one in episodes if one is not None), default=None)
+    if heard is None:
+        return ""
+    waited = incident.opened.at - heard
+    if waited > facts.fleet.max_alert_age:
+        return f"the alert was {span(waited)} old when it was decided on, and nothing was heard of it since"
+    if heard < facts.state.deaf_until:
+        return "nothing was heard of the alert since an outage in which it may have resolved"
+    return ""
+
+
 class StillFiringGuard:
     """Asked before the first effect: what the journal heard last, and what Alertmanager says now where it can be asked."""
 
@@ -45,6 +61,10 @@ class StillFiringGuard:
         if evidence is None:
             return None
         if evidence.alert is None:
+            unheard = _unheard(facts)
+            if unheard:
+                why = f"{unheard}, and there is no Alertmanager to ask (alertmanager.url)"
+                return defer(self.name, f"could not tell, so not acting: {why}", facts.moment.at + ASK_AGAIN)
             return allow(self.name, "no resolve was heard (no Alertmanager to ask)")
         if _stale(evidence, facts):
             return defer(self.name, "the answer of Alertmanager is too old", facts.moment.at)

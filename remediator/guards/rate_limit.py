@@ -5,14 +5,10 @@ from __future__ import annotations
 
 from remediator.core.durations import format_duration
 from remediator.core.facts import Facts
+from remediator.core.fleet import enforced
 from remediator.core.plans import target_text
 from remediator.core.verdicts import Verdict, allow, defer
 from remediator.guards.wording import clock_time
-
-
-def enforced(window: float) -> float:
-    """The window with its margin for clock rate errors (assumption A4: < 1 %)."""
-    return window * 1.01 + 1.0
 
 
 class RateLimitGuard:

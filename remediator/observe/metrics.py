@@ -31,6 +31,8 @@ class Metrics:
         gauge("build_info", "The running version", "version").labels(__version__).set(1)
         self.mode = gauge("mode", "1 for the mode in force", "mode")
         self.paused = gauge("paused", "Pauses in force; 0 is not paused")
+        self.storm = gauge("storm", "1 while a storm of alerts is on and no new runs begin")
+        self.storms = count("storms", "Storms of alerts that began")
         self.reload_ok = gauge("config_last_reload_successful", "Whether the last load of the rules was taken")
         self.reload_at = gauge("config_last_reload_success_timestamp_seconds", "When rules were last taken")
         self.config_hash = gauge("config_hash", "The first 48 bits of the digest of the rules in force")
@@ -91,6 +93,8 @@ def count(m: Metrics, entry: e.Entry, seen: Seen) -> None:
             _count_step(m, entry.at, fact, seen)
         case e.RunDecided() | e.RunEnded() | e.VerifyConcluded():
             _count_run(m, entry.at, fact, seen)
+        case e.StormBegan():
+            m.storms.inc()
         case e.MessageOutcome():
             m.messages.labels(fact.receiver).inc()
             if fact.outcome.result is not Result.OK:

@@ -141,6 +141,7 @@ class Observer:
         m.needs_person.set(sum(run.status is RunStatus.NEEDS_PERSON for run in active))
         m.approvals.set(sum(run.status is RunStatus.AWAITING_APPROVAL for run in active))
         m.paused.set(len(state.pauses))
+        m.storm.set(state.storm is not None and state.storm.ended is None)
         m.undos.set(len(state.undos))
         m.overdue.set(sum(undo.due_at + OVERDUE < now for undo in state.undos.values()))
         m.pending.set(len(state.pending))

@@ -71,6 +71,7 @@ class RuleLoader:
                 by_severity=settings.notify, escalate=settings.escalate, base_url=self.overrides.url_of(settings)
             ),
             max_runs=settings.limits.max_runs,
+            fleet=settings.limits.fleet,
             queue=settings.limits.queue,
             lapse_after=settings.limits.lapse_after,
         )
@@ -157,7 +158,7 @@ def names_of(ruleset: Ruleset) -> tuple[list[str], list[str]]:
 def loaded_fact(config: Config, *, by: str) -> ConfigLoaded:
     """What is in force, as an entry."""
     ruleset = config.ruleset
-    windows = [86_400.0]
+    windows = [86_400.0, config.fleet.longest_window]
     for rule in ruleset.rules:
         guards = rule.guards
         windows += [guards.cooldown, guards.rate_limit.window, guards.blast_radius.window]

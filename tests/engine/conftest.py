@@ -16,6 +16,7 @@ import pytest
 
 from remediator.core import entries as e
 from remediator.core.consequences import Routing
+from remediator.core.fleet import FirstRuns, FleetLimits, StormLimits
 from remediator.core.matchers import parse_matcher
 from remediator.core.outcomes import (
     EffectClass,
@@ -48,6 +49,12 @@ from tests.kit.history import judge
 T = TypeVar("T")
 KEY = b"k" * 32
 START = 1_790_000_000.0
+# Tests that are not about the brakes over all rules are not to feel them.
+LENIENT = FleetLimits(
+    budget=Limit(10_000, 3600.0),
+    storm=StormLimits(episodes=Limit(10_000, 60.0)),
+    first_runs=FirstRuns(runs=10_000),
+)
 
 
 class VirtualClock:
@@ -306,6 +313,7 @@ class Rig:
     playbooks: tuple[Playbook, ...] = field(default_factory=lambda: (playbook(),))
     mode: Mode = Mode.AUTO
     max_runs: int = 10
+    fleet: FleetLimits = LENIENT
     starts: int = 0
 
     alert, body = staticmethod(alert), staticmethod(body)  # the tests' vocabulary
@@ -328,7 +336,7 @@ class Rig:
         return Parts(
             journal=Journal(self.store, self.clock, key=KEY, replica="r1", boot=f"boot{self.starts}"),
             clock=self.clock,
-            config=Config(ruleset=ruleset, mode=self.mode, routing=routing, max_runs=self.max_runs),
+            config=Config(ruleset=ruleset, mode=self.mode, routing=routing, max_runs=self.max_runs, fleet=self.fleet),
             guards=all_guards(),
             fittings={kind: fitting(action) for kind, action in actions.items()},
             effects={False: live, True: DryEffects(live)},

@@ -8,7 +8,8 @@ import pytest
 
 from remediator.config import load_settings, read_secret, rule_paths
 from remediator.config.settings import BasicAuth, PersonSettings, RedisSettings, Settings, WebhookSettings
-from remediator.core.rules import Mode
+from remediator.core.fleet import FirstRuns, FleetLimits, StormLimits
+from remediator.core.rules import Limit, Mode
 from remediator.errors import InvalidConfiguration
 
 WHOLE = """
@@ -25,7 +26,18 @@ web:
   basic_auth: { username: alertmanager, password_file: secret }
   people:
     - { name: Ada, token_file: secret, scope: admin }
-limits: { max_runs: 3, max_wait: 1h, queue: 100, lapse_after: 1d, body: 512KiB, body_deadline: 5s, grace: 10s }
+limits:
+  budget: 5 per 2h
+  storm: { episodes: 9 per 2m, ends_below: 3, cooldown: 5m }
+  first_runs: { runs: 1, within: 5m, after: 30m }
+  max_alert_age: 20m
+  max_runs: 3
+  max_wait: 1h
+  queue: 100
+  lapse_after: 1d
+  body: 512KiB
+  body_deadline: 5s
+  grace: 10s
 receivers:
   - name: on-call
     webhook_configs:
@@ -81,10 +93,23 @@ def test_every_key_arrives_with_paths_beside_the_file(directory: Path) -> None:
         ("remediator.example.com",),
     )
     assert (settings.limits.max_runs, settings.limits.max_wait, settings.limits.body) == (3, 3600, 512 * 1024)
+    assert settings.limits.fleet == FleetLimits(
+        budget=Limit(5, 7200),
+        storm=StormLimits(episodes=Limit(9, 120), ends_below=3, cooldown=300),
+        first_runs=FirstRuns(runs=1, within=300, after=1800),
+        max_alert_age=1200,
+    )
     assert settings.receivers[0].webhooks[1] == WebhookSettings(url_file=secret)
     assert settings.notify == {"critical": ("on-call",), "warning": (), "info": ("on-call",)}
     assert settings.escalate == ("on-call",)
     assert list(settings.time_intervals) == ["nights"]
+
+
+def test_a_storm_cannot_end_above_where_it_begins(directory: Path) -> None:
+    text = "limits: { storm: { episodes: 5 per 1m, ends_below: 6 } }\n"
+    with pytest.raises(InvalidConfiguration, match="cannot end below 6"):
+        load_settings(write(directory, text))
+    assert load_settings(write(directory, "mode: auto\n")).limits.fleet == FleetLimits()
 
 
 def test_targets_arrive_and_what_is_not_named_is_not_there(directory: Path) -> None:

@@ -8,9 +8,11 @@ import msgspec
 import pytest
 
 from remediator.core import entries as e
+from remediator.core.alerts import AlertStatus
 from remediator.core.consequences import Routing, consequences
+from remediator.core.fleet import FleetLimits, StormLimits
 from remediator.core.outcomes import Result
-from remediator.core.rules import Mode, OnFailure
+from remediator.core.rules import Limit, Mode, OnFailure
 from remediator.core.state import RunStatus, State
 
 if TYPE_CHECKING:
@@ -266,3 +268,86 @@ def test_another_call_for_a_parked_run_goes_to_those_who_are_called_when_people_
     assert all(
         isinstance(one, e.MessageIntent) and one.subject.startswith("[still needs a person]") for one in messages
     )
+
+
+# ── the brakes over all rules ────────────────────────────────────────────────────────────────────────────────────────
+FLEET = FleetLimits(storm=StormLimits(episodes=Limit(2, 60.0), ends_below=2))
+
+
+def many(build: Build, *names: str) -> e.NotificationDisposed:
+    """A notification with a new firing for each of these."""
+    read = [
+        e.AlertRead(
+            identity=name,
+            status=AlertStatus.FIRING,
+            starts_at=build.zero,
+            labels={"a": name},
+            disposals=(e.Disposal(disposition="planned"),),
+        )
+        for name in names
+    ]
+    return e.NotificationDisposed(notification=1, alerts=tuple(read))
+
+
+def stormy(build: Build, before: State, *names: str, fleet: FleetLimits = FLEET) -> list[e.AnyFact]:
+    """What is appended with a notification about these."""
+    fact = many(build, *names)
+    received = e.NotificationReceived(alerts=len(names), body=msgspec.Raw(b"{}"))
+    before = build.fold(before, received)
+    fact = msgspec.structs.replace(fact, notification=before.seq)
+    return consequences(before, build.fold(before, fact), fact, build.planner(), ROUTING, fleet)
+
+
+def test_a_storm_begins_with_one_more_than_the_limit(build: Build) -> None:
+    assert stormy(build, State(), "a", "b") == []
+    assert stormy(build, State(), "a", "b", "c") == [e.StormBegan(episodes=3, limit=2, window=60.0)]
+    assert stormy(build, State(), "a", "b", "c", fleet=FleetLimits()) == []
+    on = build.fold(State(), e.StormBegan(episodes=3, limit=2, window=60.0))
+    assert stormy(build, on, "a", "b", "c") == []
+    over = build.fold(on, e.StormEnded(episodes=0, reason="-"))
+    assert stormy(build, over, "a", "b", "c") == [e.StormBegan(episodes=3, limit=2, window=60.0)]
+
+
+@pytest.mark.parametrize(
+    ("server", "rule", "called"),
+    [(Mode.AUTO, Mode.AUTO, True), (Mode.APPROVE, Mode.AUTO, True), (Mode.DRY_RUN, Mode.AUTO, False),
+     (Mode.AUTO, Mode.DRY_RUN, False)],
+)  # fmt: skip
+def test_people_are_called_once_for_a_storm_where_something_would_be_done(
+    build: Build, server: Mode, rule: Mode, called: bool
+) -> None:
+    planner = build.planner(build.rule(mode=rule), mode=server)
+    facts = entailed(build, State(), e.StormBegan(episodes=51, limit=50, window=60.0), planner)
+    assert [fact.about for fact in facts if isinstance(fact, e.Escalated)] == ["storm"] * called
+    assert len(facts) == called
+
+
+def test_a_storm_is_told_as_one_of_all_rules(build: Build) -> None:
+    told = entailed(build, State(), e.Escalated(incident="", reason="look for one cause", about="storm"))
+    assert [(one.receiver, one.subject) for one in told if isinstance(one, e.MessageIntent)] == [
+        ("pager", "[people are needed] all rules"),
+        ("boss", "[people are needed] all rules"),
+    ]
+    assert isinstance(told[0], e.MessageIntent)
+    assert told[0].text == "all rules\nlook for one cause\nhttps://r.example/"
+
+
+@pytest.mark.parametrize(("silence", "careful"), [(3599.0, False), (3600.0, True)])
+def test_care_is_due_after_an_outage(build: Build, silence: float, careful: bool) -> None:
+    started = e.ServiceStarted(version="1", mode="auto")
+    before = build.fold(State(), started)
+    after = build.fold(before, started, moment=build.moment(silence, boot="boot-2"))
+    facts = consequences(before, after, started, build.planner(), ROUTING)
+    expected = [e.CautionBegan(scope="all", reason="nothing was written for 1h before this start", outage=3600.0)]
+    assert facts == (expected if careful else [])
+    assert consequences(State(), after, started, build.planner(), ROUTING) == []  # the fold sees to the first start
+
+
+@pytest.mark.parametrize(("lasted", "careful"), [(3599.0, False), (3600.0, True)])
+def test_care_is_due_after_a_long_pause(build: Build, lasted: float, careful: bool) -> None:
+    before = build.fold(State(), e.PauseSet(scope="rule:bounces", reason="-", by="ana"))
+    cleared = e.PauseCleared(scope="rule:bounces", by="ana")
+    after = build.fold(before, cleared, after=lasted)
+    facts = consequences(before, after, cleared, build.planner(), ROUTING)
+    assert facts == ([e.CautionBegan(scope="rule:bounces", reason="a pause of 1h has ended")] if careful else [])
+    assert consequences(State(), after, cleared, build.planner(), ROUTING) == []

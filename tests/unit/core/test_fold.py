@@ -9,10 +9,11 @@ import msgspec
 import pytest
 
 from remediator.core import entries as e
-from remediator.core.alerts import AlertStatus
-from remediator.core.fold import fold
+from remediator.core.alerts import AlertStatus, parse_notification
+from remediator.core.fold import REMEMBERED, fold
 from remediator.core.outcomes import failed_for_now, ok
-from remediator.core.state import Moment, RunStatus, State
+from remediator.core.planning import dispose
+from remediator.core.state import Matches, Moment, RunStatus, State, Storm
 from remediator.errors import IllegalEntry
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ def test_a_kind_that_this_version_does_not_know_is_refused(build: Build) -> None
 @pytest.mark.parametrize(
     "fact",
     [
-        e.ServiceStarted(version="1", mode="auto"),
         e.ConfigRefused(problems=()),
         e.Quarantined(what="x", reason="-"),
         e.LateEvidence(**NAMES, step=0, attempt=1, outcome=ok("-")),
@@ -191,10 +191,79 @@ def test_two_alerts_end_in_an_incident_that_is_gone(build: Build) -> None:
     assert heard(build, gone, resolved()).episodes["a1"].status == "resolved"
 
 
-def test_an_escalation_is_remembered_by_its_rule(build: Build) -> None:
+def test_an_ordinary_escalation_does_not_stand_in_for_one_that_is_made_once(build: Build) -> None:
     state = build.fold(State(), *build.open(), e.Escalated(incident=INCIDENT, reason="-"), after=5.0)
-    state = build.fold(state, e.Escalated(incident="inc-gone", reason="-"), after=6.0)
-    assert dict(state.escalated) == {"bounces": build.zero + 5.0, "inc-gone": build.zero + 6.0}
+    assert not state.escalated
+    state = build.fold(state, e.Escalated(incident=INCIDENT, reason="-", about="blast_radius:bounces"), after=6.0)
+    assert dict(state.escalated) == {"blast_radius:bounces": build.zero + 6.0}
+
+
+# ── the brakes over all rules ────────────────────────────────────────────────────────────────────────────────────────
+def test_care_is_due_on_the_first_start_and_on_no_other(build: Build) -> None:
+    started = e.ServiceStarted(version="1", mode="auto")
+    state = build.fold(State(), started)
+    assert (state.served, state.cautions["all"].since, state.cautions["all"].used) == (True, build.moment(), 0)
+    assert build.fold(state, started, after=9.0).cautions == state.cautions
+
+
+def test_silence_is_measured_between_two_processes(build: Build) -> None:
+    stopped = e.ServiceStopped(reason="-")
+    state = build.fold(build.fold(State(), stopped), stopped, after=500.0)
+    assert (state.last, state.silence) == (build.moment(500.0), 0.0)
+    again = build.fold(state, stopped, stopped, moment=build.moment(4100.0, boot="boot-2"))
+    assert again.silence == 3600.0
+    assert build.fold(again, stopped, moment=build.moment(4000.0, boot="boot-3")).silence == 0.0
+
+
+def test_the_runs_that_begin_where_care_is_due_are_counted(build: Build) -> None:
+    begun = [e.CautionBegan(scope=scope, reason="-") for scope in ("all", "rule:bounces", "rule:other")]
+    state = build.fold(State(), *begun, *build.open(), build.start())
+    assert {scope: caution.used for scope, caution in state.cautions.items()} == {
+        "all": 1, "rule:bounces": 1, "rule:other": 0,
+    }  # fmt: skip
+    dry = build.fold(State(), *begun, *build.open(dry=True), build.start(dry=True))
+    assert dry.cautions["all"].used == 0
+
+
+def test_only_an_outage_makes_deaf(build: Build) -> None:
+    state = build.fold(State(), e.CautionBegan(scope="all", reason="-", outage=7200.0), after=5.0)
+    assert state.deaf_until == build.zero + 5.0
+    state = build.fold(state, e.CautionBegan(scope="all", reason="-"), after=9.0)
+    assert (state.deaf_until, state.cautions["all"].since) == (build.zero + 5.0, build.moment(9.0))
+
+
+def test_a_storm_has_its_beginning_and_its_end(build: Build) -> None:
+    ended = e.StormEnded(episodes=0, reason="-")
+    assert build.fold(State(), ended).storm is None
+    state = build.fold(State(), e.StormBegan(episodes=51, limit=50, window=60.0))
+    assert state.storm == Storm(began=build.moment())
+    state = build.fold(state, ended, after=70.0)
+    assert state.storm == Storm(began=build.moment(), ended=build.moment(70.0))
+    again = build.fold(state, e.StormBegan(episodes=51, limit=50, window=60.0), after=90.0)
+    assert again.storm == Storm(began=build.moment(90.0))
+
+
+def test_firings_that_rules_match_are_remembered_and_no_others(build: Build) -> None:
+    state = build.received(State(), build.body(build.wire_alert(), build.wire_alert(alertname="Nobody")))
+    assert state.matched == (Matches(at=build.moment(), episodes=1),)
+    repeated = build.received(state, build.body(build.wire_alert()), after=5.0)
+    assert repeated.matched == state.matched
+
+
+def test_what_is_remembered_of_firings_is_bounded_and_none_is_forgotten(build: Build) -> None:
+    state = State()
+    for number in range(REMEMBERED + 44):
+        state = build.received(state, build.body(build.wire_alert(alertname="Bounces", domain=f"d{number}.example")))
+    assert len(state.matched) == REMEMBERED
+    assert sum(one.episodes for one in state.matched) == REMEMBERED + 44
+
+
+def test_an_alert_that_waited_was_heard_when_it_came(build: Build) -> None:
+    body = build.body(build.wire_alert())
+    state = build.fold(State(), e.NotificationReceived(alerts=1, body=msgspec.Raw(body)))
+    facts = dispose(build.planner(), state, state.seq, parse_notification(body), build.zero + 7200.0)
+    state = build.fold(state, *facts, after=7200.0)
+    assert [episode.last_heard for episode in state.episodes.values()] == [build.zero]
 
 
 # ── people and messages ──────────────────────────────────────────────────────────────────────────────────────────────

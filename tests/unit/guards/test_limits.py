@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from remediator.core.facts import ask_guards
+from remediator.core.fleet import enforced
 from remediator.core.intervals import TimeInterval, TimeRange
 from remediator.core.plans import PlannedLimit
 from remediator.core.state import Grant, State
@@ -14,7 +15,7 @@ from remediator.core.verdicts import Answer
 from remediator.guards.blast_radius import BlastRadiusGuard
 from remediator.guards.concurrency import ConcurrencyGuard
 from remediator.guards.cooldown import CooldownGuard
-from remediator.guards.rate_limit import RateLimitGuard, enforced
+from remediator.guards.rate_limit import RateLimitGuard
 from remediator.guards.target_lock import TargetLockGuard
 from remediator.guards.time_intervals import TimeIntervalsGuard
 

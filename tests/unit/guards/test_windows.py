@@ -10,10 +10,13 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from remediator.core import entries as e
+from remediator.core.fleet import FleetLimits
 from remediator.core.plans import PlannedLimit
+from remediator.core.rules import Limit
 from remediator.core.state import Moment, State
 from remediator.core.verdicts import Answer, Verdict, allow, deny
 from remediator.guards.blast_radius import BlastRadiusGuard
+from remediator.guards.budget import BudgetGuard
 from remediator.guards.cooldown import CooldownGuard
 from remediator.guards.rate_limit import RateLimitGuard
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from tests.unit.conftest import Build
 
 COUNT, WINDOW, REST = 2, 600.0, 120.0
+FLEET = FleetLimits(budget=Limit(COUNT, WINDOW))
 
 
 class Asked(Protocol):
@@ -77,7 +81,7 @@ class Real:
         plan = self.build.plan(target={"domain": domain}, guards=limits, locks=(domain,))
         run = self.build.run(plan, id=f"inc-{number}.1", incident=f"inc-{number}")
         incident = self.build.incident(id=f"inc-{number}")
-        facts = self.build.facts(self.state, run, incident=incident, moment=self.moment())
+        facts = self.build.facts(self.state, run, incident=incident, moment=self.moment(), fleet=FLEET)
         if self.guard.check(facts).answer is not Answer.ALLOW:
             return
         names = {"incident": f"inc-{number}", "run": f"inc-{number}.1"}
@@ -103,6 +107,11 @@ class Real:
             ),
             default=0,
         )
+
+    @property
+    def most_starts(self) -> int:
+        """The most runs of all rules in any real window."""
+        return max((sum(at <= other < at + WINDOW for other, _ in self.started) for at, _ in self.started), default=0)
 
     @property
     def most_targets(self) -> int:
@@ -156,6 +165,13 @@ def test_a_restart_empties_no_window(build: Build, moves: list[Move]) -> None:
     assert Real(build, RateLimitGuard()).go(moves).most_runs <= COUNT
     assert Real(build, BlastRadiusGuard()).go(moves).most_targets <= COUNT
     assert Real(build, CooldownGuard()).go(moves).shortest_rest >= REST
+    assert Real(build, BudgetGuard()).go(moves).most_starts <= COUNT
+
+
+@few
+@given(stepped, rates)
+def test_no_window_has_more_runs_of_all_rules_than_the_budget(build: Build, moves: list[Move], rate: float) -> None:
+    assert Real(build, BudgetGuard(), rate).go(moves).most_starts <= COUNT
 
 
 @pytest.mark.parametrize("passes", [607.0, 607.1])
