@@ -1,7 +1,6 @@
 """The kinds of journal entries: one class for each thing that can happen, in the past tense.
 
-Facts are small and flat; fields are only ever added, unknown ones ignored, so old journals stay readable. Names that recur:
-`incident` and `run` are ids (`inc-7f3kq2m8.1`), times are unix seconds, `by` is a person, `reason` is for people.
+Fields are only ever added. `incident` and `run` are ids, times are unix seconds, `by` is a person, `reason` is for people.
 """
 
 from __future__ import annotations

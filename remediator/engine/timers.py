@@ -1,4 +1,4 @@
-"""Clocks that move no run: ends of pauses and storms, silent or old episodes, other calls for people, a store to try again."""
+"""Clocks that move no run: ends of pauses and storms, silent or old episodes, calls for people, a store to try again."""
 
 from __future__ import annotations
 

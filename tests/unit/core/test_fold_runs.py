@@ -368,7 +368,7 @@ def test_another_call_changes_nothing_but_its_own_number(build: Build) -> None:
     called = build.fold(state, e.RunReminded(**NAMES, number=2, reason="still"), after=3600.0)
     assert called.runs[RUN].reminded == 2
     run = msgspec.structs.replace(called.runs[RUN], reminded=0)
-    back = msgspec.structs.replace(called, seq=state.seq, runs=called.runs.set(RUN, run))
+    back = msgspec.structs.replace(called, seq=state.seq, last=state.last, runs=called.runs.set(RUN, run))
     assert back == state
     refused(build, build.started(), e.RunReminded(**NAMES, number=1, reason="-"), "another call for a person")
 
