@@ -11,6 +11,8 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from remediator.core.rules import Limit
 from remediator.core.state import Grant, Moment, State
 
@@ -103,3 +105,13 @@ def calm_in(state: State, limits: StormLimits, moment: Moment) -> float | None:
 def cautions(state: State, rule: str) -> Sequence[str]:
     """The scopes in which care is due for this rule."""
     return [scope for scope in ("all", f"rule:{rule}") if scope in state.cautions]
+
+
+def with_use(state: State, rule: str) -> State:
+    """Where care is due, the runs that begin are counted."""
+    cautions = state.cautions
+    for scope in ("all", f"rule:{rule}"):
+        caution = cautions.get(scope)
+        if caution is not None:
+            cautions = cautions.set(scope, msgspec.structs.replace(caution, used=caution.used + 1))
+    return msgspec.structs.replace(state, cautions=cautions)

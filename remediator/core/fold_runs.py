@@ -15,6 +15,7 @@ from collections.abc import Callable
 import msgspec
 
 from remediator.core import entries as e
+from remediator.core.fleet import with_use
 from remediator.core.forgetting import is_live, opened_at
 from remediator.core.outcomes import EffectClass, Result, UndoResult
 from remediator.core.rules import OnUnknown
@@ -127,17 +128,7 @@ def _started(state: State, fact: e.RunStarted, moment: Moment) -> State:
     locks = state.locks
     for lock in fact.locks:
         locks = locks.set(lock, run.id)
-    return _grant(_used(replace(state, locks=locks), fact.rule), fact, moment)
-
-
-def _used(state: State, rule: str) -> State:
-    """Where care is due, the runs that begin are counted."""
-    cautions = state.cautions
-    for scope in ("all", f"rule:{rule}"):
-        caution = cautions.get(scope)
-        if caution is not None:
-            cautions = cautions.set(scope, replace(caution, used=caution.used + 1))
-    return replace(state, cautions=cautions)
+    return _grant(with_use(replace(state, locks=locks), fact.rule), fact, moment)
 
 
 def _grant(state: State, fact: e.RunStarted, moment: Moment) -> State:
