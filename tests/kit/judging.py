@@ -211,7 +211,8 @@ def _doubt(history: History, mine: Attempts, run: str) -> Found:
             continue
         if line.kind == "step.outcome":
             result, attempt = line.fact["outcome"]["result"], line.fact["attempt"]
-            if result == "ok" and results.get(attempt) == "unknown" and not line.fact.get("reconciled"):
+            made_ok = result == "ok" and not line.fact.get("reconciled") and not _overtaken(mine, line)
+            if made_ok and results.get(attempt) == "unknown":
                 yield Violation("G4", (line.seq,), "unknown became ok without the target being asked")
             results[attempt] = result
             doubt = line if result == "unknown" else None if result == "ok" else doubt
@@ -219,6 +220,14 @@ def _doubt(history: History, mine: Attempts, run: str) -> Found:
             doubt = None
         elif line.kind == "run.ended" and doubt is not None:
             yield Violation("G4", (doubt.seq, line.seq), f"ended {line.fact['result']} with an effect in doubt")
+
+
+def _overtaken(mine: Attempts, line: Line) -> bool:
+    """Whether this is the maker of the attempt telling what came of it, which another replica had called unknown meanwhile."""
+    attempt = line.fact["attempt"]
+    maker = next((one.boot for one in mine.intents if one.fact["attempt"] == attempt), "")
+    earlier = [one.boot for one in mine.outcomes if one.fact["attempt"] == attempt and one.seq < line.seq]
+    return line.boot == maker and maker not in earlier
 
 
 def _seen(history: History, planned: dict[str, Line]) -> Found:
