@@ -223,10 +223,10 @@ def _doubt(history: History, mine: Attempts, run: str) -> Found:
 
 
 def _overtaken(mine: Attempts, line: Line) -> bool:
-    """Whether this is the maker of the attempt telling what came of it, which another replica had called unknown meanwhile."""
+    """Whether the maker of the attempt tells what came of it, which another replica had called unknown meanwhile."""
     attempt = line.fact["attempt"]
     maker = next((one.boot for one in mine.intents if one.fact["attempt"] == attempt), "")
-    earlier = [one.boot for one in mine.outcomes if one.fact["attempt"] == attempt and one.seq < line.seq]
+    earlier = [one.boot for one in mine.outcomes if one.fact["attempt"] == attempt and one is not line]
     return line.boot == maker and maker not in earlier
 
 
