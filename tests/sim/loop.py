@@ -104,4 +104,4 @@ class SimClock:
         return self._loop.time()
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(max(0.0, seconds))
+        await asyncio.sleep(max(0.001, seconds))  # a real clock moves on, however short the rest

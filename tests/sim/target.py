@@ -113,7 +113,8 @@ class SimAction:
             case "reset":
                 raise ConnectionResetError("reset by peer")
             case "twice":
-                if self.effect is not EffectClass.ONCE:  # one request, carried out twice, is the target's own doing
+                if self.effect is not EffectClass.ONCE:
+                    target.late.add(key)  # one request that is carried out twice is the target's own doing (A6)
                     target.later(5.0, self.kind, key)
                 await asyncio.sleep(3.0)
             case "lie":
