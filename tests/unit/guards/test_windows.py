@@ -202,6 +202,39 @@ class TokenBucket:
         return allow("bucket", "-") if enough else deny("bucket", "-")
 
 
+class Gcra:
+    """The generic cell rate algorithm: an even rate, with a burst of the limit allowed on top."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, float] = {}
+
+    def check(self, facts: Facts) -> Verdict:
+        limit, now = facts.limits.rate_limit, facts.moment.mono
+        domain = facts.run.plan.target["domain"]
+        every = limit.window / limit.count
+        due = max(self._due.get(domain, now), now)
+        if due - now > every * (limit.count - 1):
+            return deny("gcra", "-")
+        self._due[domain] = due + every
+        return allow("gcra", "-")
+
+
+class FixedWindow:
+    """A count that begins anew with every window of the clock."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, float], int] = {}
+
+    def check(self, facts: Facts) -> Verdict:
+        limit = facts.limits.rate_limit
+        window = (facts.run.plan.target["domain"], facts.moment.mono // limit.window)
+        count = self._counts.get(window, 0)
+        if count >= limit.count:
+            return deny("fixed", "-")
+        self._counts[window] = count + 1
+        return allow("fixed", "-")
+
+
 class ByTheWall:
     """An exact sliding log that believes the wall clock."""
 
@@ -222,7 +255,10 @@ class WithoutMargin:
         return allow("exact", "-") if len(recent) < limit.count else deny("exact", "-")
 
 
-@pytest.mark.parametrize(("variant", "rate"), [(TokenBucket, 1.0), (ByTheWall, 1.0), (WithoutMargin, 1.0099)])
+@pytest.mark.parametrize(
+    ("variant", "rate"),
+    [(TokenBucket, 1.0), (Gcra, 1.0), (FixedWindow, 1.0), (ByTheWall, 1.0), (WithoutMargin, 1.0099)],
+)
 def test_a_limiter_that_is_not_exact_is_found_out(build: Build, variant: type[Asked], rate: float) -> None:
     quick = settings(max_examples=3000, database=None, derandomize=True, deadline=None, phases=[Phase.generate])
     assert find(stepped, lambda moves: Real(build, variant(), rate).go(moves).most_runs > COUNT, settings=quick)
