@@ -18,6 +18,7 @@ BROAD_EXCEPT = {
     "core/facts.py": 1,
     "engine/effects.py": 3,
     "engine/admission.py": 2,
+    "engine/gathering.py": 2,
     "engine/runner.py": 1,
     "engine/outbox.py": 1,
     "engine/planner.py": 1,

@@ -67,9 +67,10 @@ class Prometheus:
         """Seconds that a question may take."""
         return self._target.timeout if self._target else 0.0
 
-    async def instant(self, expr: str, *, at: float, until: float) -> Result:
-        """The vector that `expr` gives at `at`."""
-        return await self._counted("query", (("query", expr), ("time", f"{at:.3f}")), "vector", until)
+    async def instant(self, expr: str, *, at: float | None, until: float) -> Result:
+        """The vector that `expr` gives at `at`; without it, at what Prometheus calls now."""
+        time = (("time", f"{at:.3f}"),) if at is not None else ()
+        return await self._counted("query", (("query", expr), *time), "vector", until)
 
     async def between(self, expr: str, *, start: float, end: float, step: float, until: float) -> Result:
         """What `expr` gave from `start` to `end`, every `step` seconds."""

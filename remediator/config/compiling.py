@@ -11,6 +11,13 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from remediator.config.arguments import Slot, literal_value
+from remediator.config.compiling_brakes import (
+    Site,
+    check_inhibitions,
+    compile_brakes,
+    compile_min_healthy,
+    compile_trust,
+)
 from remediator.config.documents import Document, Path
 from remediator.config.faults import Faults, shape_keys
 from remediator.config.placeholders import Blanks, has_ratio, plain_text, read_query, read_template
@@ -63,6 +70,7 @@ class Known:
     intervals: Collection[str]
     server_mode: Mode
     max_wait: float
+    rules: Collection[str] = ()
     faults: Faults = field(default_factory=Faults)
 
 
@@ -83,11 +91,12 @@ _NO_DEFAULTS = DefaultsShape()
 
 def compile_rules(files: Files, known: Known) -> tuple[Rule, ...]:
     """All rules that can be compiled; faults of the others are told."""
-    compiled = [
+    compilers = [
         _RuleCompiler(item, files.defaults.get(item.document.file, _NO_DEFAULTS), known) for item in files.rules
     ]
-    rules = tuple(rule for rule in (compiler.rule() for compiler in compiled) if rule is not None)
+    rules = tuple(rule for rule in (compiler.rule() for compiler in compilers) if rule is not None)
     _warn_of_twins(files, rules, known.faults)
+    check_inhibitions({one.shape.name: (one.site, one.shape) for one in compilers}, known.rules)
     return rules
 
 
@@ -109,7 +118,7 @@ class _RuleCompiler:
 
     def __init__(self, item: Item[RuleShape], defaults: DefaultsShape, known: Known) -> None:
         self._item = item
-        self._shape = item.shape
+        self.shape = self._shape = item.shape
         self._defaults = defaults
         self._known = known
         self._faults = known.faults
@@ -144,6 +153,12 @@ class _RuleCompiler:
             approval_timeout=approval.timeout if approval else APPROVAL_TIMEOUT,
             source=self._item.source,
         )
+
+    @property
+    def site(self) -> Site:
+        """Where the rule stands."""
+        item = self._item
+        return Site(document=item.document, path=item.path, blanks=self._blanks, faults=self._faults)
 
     def _at(self, *parts: str | int) -> Path:
         return (*self._item.path, *parts)
@@ -202,6 +217,9 @@ class _RuleCompiler:
             mute_time_intervals=tuple(_first(own.mute_time_intervals, file.mute_time_intervals, [])),
             active_time_intervals=tuple(_first(own.active_time_intervals, file.active_time_intervals, [])),
             require=self._require(),
+            brakes=compile_brakes(self._shape, own, file),
+            min_healthy=compile_min_healthy(self.site, own, file),
+            trust=compile_trust(self.site, self._shape, own, file),
         )
 
     def _require(self) -> tuple[Condition, ...]:

@@ -60,6 +60,7 @@ def load_rules(
     known = Known(
         playbooks={**_names(documents, "playbooks"), **{item.shape.name: item.shape for item in files.playbooks}},
         intervals={*given, *_names(documents, "time_intervals")},
+        rules=_names(documents, "rules"),
         server_mode=server_mode,
         max_wait=max_wait,
         faults=faults,

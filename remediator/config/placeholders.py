@@ -37,6 +37,9 @@ class Blanks:
 
 
 _SENTINEL = re.compile(r"zq([0-9]{1,4})qz")
+_SCRAPE = re.compile(r"(?<![\w:])(?:up|absent|absent_over_time)(?![\w:])")
+_CHOICE = re.compile(r"[<>]|[=!]=|\b(?:and|unless)\b")
+_BRACES = re.compile(r"\{[^{}]*\}")
 MAX_QUERY = 4096
 # More than this makes the parser's own recursion, or walking its tree, slow or unsafe.
 MAX_OPERATORS = 200
@@ -134,6 +137,16 @@ def _usable(text: str, probe: str, starts: list[int], place: int, sinks: Mapping
 def has_ratio(text: str) -> bool:
     """Whether a query divides."""
     return "/" in _TOKEN.sub("", _BLANK.sub("", text))
+
+
+def asks_for_the_scrape(text: str) -> bool:
+    """Whether a query is about Prometheus's own reach: about `up`, or about series that are not there."""
+    return _SCRAPE.search(_TOKEN.sub("", _BLANK.sub("", text))) is not None
+
+
+def compares(text: str) -> bool:
+    """Whether a query chooses among series by what they say: compares values, or takes some away."""
+    return _CHOICE.search(_BRACES.sub("", _TOKEN.sub("", _BLANK.sub("", text)))) is not None
 
 
 def _sentinel(place: int) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from remediator.config.brakes_model import BreakerShape, Inhibitions, MinHealthyShape
 from remediator.config.shapes import (
     Count,
     LabelName,
@@ -28,6 +29,7 @@ from remediator.config.shapes import (
     kind_of,
     one_of,
 )
+from remediator.core.brakes import Trust
 from remediator.core.outcomes import EffectClass
 from remediator.core.params import ParamType
 from remediator.core.rules import OnError, OnFailure, OnUnknown
@@ -95,6 +97,23 @@ class GuardsShape(Shape):
     require: list[RequireShape] | None = Field(
         default=None, description="Preconditions in PromQL, each with its reason."
     )
+    breaker: BreakerShape | None = Field(
+        default=None, description="Demotes a rule whose runs do not help. Default 3 failures, pause 1h."
+    )
+    relapse: Seconds | None = Field(
+        default=None, description="An alert back so soon after a run that helped makes it one that did not. Default 1h."
+    )
+    min_healthy: MinHealthyShape | None = Field(
+        default=None, description="How much of the fleet stays healthy; targets under treatment count as unwell."
+    )
+    trust: Annotated[str, one_of(*Trust), WithJsonSchema({"enum": [str(word) for word in Trust]})] | None = Field(
+        default=None,
+        description="Asked first: prometheus (it answers, its clock agrees), target (and its scrape works), "
+        "target-if-scraped (the default with instance in group_by), or unchecked.",
+    )
+    starting: Seconds | None = Field(
+        default=None, description="With trust target: one that came up so lately is still starting. Default 2m."
+    )
 
 
 class ApprovalShape(Shape):
@@ -117,6 +136,10 @@ class RuleShape(Shape):
     )
     when: WhenShape | None = Field(default=None, description="Asked of Prometheus before anything is touched.")
     guards: GuardsShape | None = Field(default=None, description="Every reason not to act.")
+    inhibited_by: Inhibitions | None = Field(
+        default=None,
+        description="Rules that go first: while they have an open incident on the same target, this waits.",
+    )
     mode: ModeWord | None = Field(
         default=None, description="off, dry-run, approve or auto; the most careful of server, file and rule wins."
     )

@@ -6,10 +6,11 @@ durable in the same append. So there is no moment at which a run has failed and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from remediator.core import entries as e
+from remediator.core.breaker import demotions, is_new, lowered, relapse_of, restorations, track_of
 from remediator.core.fleet import USUAL, FleetLimits, enforced, is_storm, matched_within
 from remediator.core.planning import Planner, Unplannable, plan_run
 from remediator.core.plans import target_text
@@ -46,6 +47,8 @@ def consequences(
     match fact:
         case e.RunEnded():
             return _run_ended(before, after, fact, planner)
+        case e.IncidentOpened() | e.RunRelapsed() | e.RuleDemoted():
+            return _brakes(before, after, fact, planner)
         case e.ApprovalRefused() | e.ApprovalExpired():
             return _approval_over(fact)
         case e.Escalated():
@@ -117,6 +120,9 @@ _ENTAILING = frozenset(
         e.RunReminded,
         e.ApprovalRequested,
         e.IncidentClosed,
+        e.IncidentOpened,
+        e.RunRelapsed,
+        e.RuleDemoted,
     }
     | {e.NotificationDisposed, e.StormBegan, e.ServiceStarted, e.PauseCleared}
 )
@@ -146,12 +152,13 @@ def _run_ended(before: State, after: State, fact: e.RunEnded, planner: Planner) 
     if incident is None:
         return []
     result = RunStatus(fact.result)
-    facts: list[e.AnyFact] = []
+    facts: list[e.AnyFact] = [*_counted(after, run, fact, planner)]
     if result in {RunStatus.FAILED, RunStatus.ROLLED_BACK}:
-        following = _next_rung(run, incident, planner)
+        following = _next_rung(run, incident, planner, after)
         if following is not None:
-            return [following]
-    if _needs_people(run, result):
+            return [*facts, following]
+    told = any(isinstance(one, e.RuleDemoted) and is_new(one, after) for one in facts)
+    if _needs_people(run, result) and not told:
         facts.append(e.Escalated(incident=incident.id, run=run.id, reason=f"{result.value}: {fact.reason}"))
     closing = _CLOSING.get(result, "failed")
     if result is RunStatus.CANCELLED and incident.resolved_at is not None:
@@ -170,7 +177,7 @@ def _needs_people(run: Run, result: RunStatus) -> bool:
     return result in {RunStatus.FAILED, RunStatus.ROLLED_BACK} and OnFailure.ESCALATE in run.plan.on_failure
 
 
-def _next_rung(run: Run, incident: Incident, planner: Planner) -> e.RunPlanned | None:
+def _next_rung(run: Run, incident: Incident, planner: Planner, after: State) -> e.RunPlanned | None:
     """The next playbook of the ladder, only after a verification that *saw* no recovery."""
     rule = planner.ruleset.rule(run.plan.rule)
     if run.verdict != NOT_RECOVERED or rule is None or run.plan.rung + 1 >= len(rule.ladder):
@@ -178,6 +185,7 @@ def _next_rung(run: Run, incident: Incident, planner: Planner) -> e.RunPlanned |
     if incident.resolved_at is not None:
         return None
     mode = min(rule.mode, planner.server_mode, Mode.parse(run.mode))
+    mode = lowered(mode, after, rule.name, incident.target_text, incident.changed_at)
     try:
         return plan_run(
             planner,
@@ -190,6 +198,58 @@ def _next_rung(run: Run, incident: Incident, planner: Planner) -> e.RunPlanned |
         )
     except Unplannable:
         return None
+
+
+def _counted(after: State, run: Run, fact: e.RunEnded, planner: Planner) -> Sequence[e.RuleDemoted | e.RuleRestored]:
+    """What the breaker makes of a run's end; nothing if the run does not count."""
+    incident = after.incidents[fact.incident]
+    rule, target = run.plan.rule, incident.target_text
+    own = track_of(after, rule, target)
+    if own is None or own.last != run.id:
+        return ()
+    if fact.result == RunStatus.SUCCEEDED:
+        return restorations(after, rule, target, run.id)
+    if own.may_relapse:
+        return ()
+    loaded = planner.ruleset.rule(rule)
+    return demotions(
+        after,
+        rule=rule,
+        target=target,
+        run=run.id,
+        incident=incident.id,
+        why=f"{fact.result}: {fact.reason}",
+        brakes=loaded.guards.brakes if loaded is not None else run.plan.guards.brakes,
+        mode=min(loaded.mode if loaded is not None else Mode.AUTO, planner.server_mode),
+    )
+
+
+def _brakes(
+    before: State, after: State, fact: e.IncidentOpened | e.RunRelapsed | e.RuleDemoted, planner: Planner
+) -> list[e.AnyFact]:
+    """An alert that comes back too soon; what that does to the breaker; and that people hear of it once."""
+    if isinstance(fact, e.RuleDemoted):
+        where = f" on {fact.target}" if fact.target else ""
+        reason = f"{fact.rule}{where} may go no further than {fact.mode}: {fact.reason}"
+        return [e.Escalated(incident=fact.incident, run=fact.run, reason=reason)] if is_new(fact, before) else []
+    rule = planner.ruleset.rule(fact.rule)
+    if rule is None:
+        return []
+    if isinstance(fact, e.IncidentOpened):
+        relapse = relapse_of(before, fact, after.incidents[fact.incident].opened, rule.guards.brakes.relapse)
+        return [relapse] if relapse is not None else []
+    return [
+        *demotions(
+            after,
+            rule=fact.rule,
+            target=fact.target,
+            run=fact.run,
+            incident=fact.incident,
+            why=f"helped, and the alert came back after {length(fact.after)}",
+            brakes=rule.guards.brakes,
+            mode=min(rule.mode, planner.server_mode),
+        )
+    ]
 
 
 def _ask_people(after: State, fact: e.ApprovalRequested, routing: Routing) -> list[e.AnyFact]:

@@ -51,6 +51,7 @@ from remediator.core.kinds import (
 )
 from remediator.core.kinds_fleet import CautionBegan, StormBegan, StormEnded
 from remediator.core.kinds_keeping import JournalPruned, StateSwept
+from remediator.core.kinds_rules import RuleDemoted, RuleRestored, RunRelapsed
 
 AnyFact = (
     JournalOpened | ServiceStarted | ServiceStopped | LeaseTaken | ConfigLoaded | ConfigRefused
@@ -59,6 +60,7 @@ AnyFact = (
     | StepIntent | StepOutcome | VerifyStarted | VerifyLooked | VerifyConcluded | RollbackStarted | RunParked | RunReminded
     | PersonDecided | RunEnded | LateEvidence | UndoIntent | UndoConcluded | PauseSet | PauseCleared | Escalated
     | MessageIntent | MessageOutcome | Quarantined | StateSwept | JournalPruned | CautionBegan | StormBegan | StormEnded
+    | RunRelapsed | RuleDemoted | RuleRestored
 )  # fmt: skip
 
 
@@ -149,6 +151,8 @@ def claims_of(fact: AnyFact) -> tuple[str, ...]:
             return (f"disposed:{fact.notification}",)
         case RunEnded():
             return (f"ended:{fact.run}",)
+        case RunRelapsed():
+            return (f"relapsed:{fact.run}",)
         case _:
             return ()
 
@@ -185,10 +189,13 @@ __all__ = [
     "Quarantined",
     "Record",
     "RollbackStarted",
+    "RuleDemoted",
+    "RuleRestored",
     "RunDecided",
     "RunEnded",
     "RunParked",
     "RunPlanned",
+    "RunRelapsed",
     "RunReminded",
     "RunStarted",
     "ServiceStarted",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from remediator.core.brakes import Members, stricter_brakes
 from remediator.core.fleet import FleetLimits, all_grants
 from remediator.core.outcomes import Observation
 from remediator.core.plans import PlannedGuards, PlannedLimit
@@ -22,6 +23,9 @@ class Evidence:
     when: Observation | None = None
     require: tuple[Observation, ...] = ()
     alert: Observation | None = None
+    healthy: Members | None = None
+    fleet: Members | None = None
+    trust: Observation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +102,7 @@ def stricter(planned: PlannedGuards, loaded: PlannedGuards | None) -> PlannedGua
         concurrency=min(planned.concurrency, loaded.concurrency),
         mute_time_intervals=tuple(dict.fromkeys((*planned.mute_time_intervals, *loaded.mute_time_intervals))),
         active_time_intervals=_both_active(planned.active_time_intervals, loaded.active_time_intervals),
+        brakes=stricter_brakes(planned.brakes, loaded.brakes),
     )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 import msgspec
 
 from remediator.core import entries as e
+from remediator.core.breaker import count_run, fold_breaker
 from remediator.core.fleet import with_use
 from remediator.core.forgetting import is_live, opened_at
 from remediator.core.outcomes import EffectClass, Result, UndoResult
@@ -128,10 +129,10 @@ def _started(state: State, fact: e.RunStarted, moment: Moment) -> State:
     locks = state.locks
     for lock in fact.locks:
         locks = locks.set(lock, run.id)
-    return _grant(with_use(replace(state, locks=locks), fact.rule), fact, moment)
+    return _grant(with_use(replace(state, locks=locks), fact.rule), run, fact, moment)
 
 
-def _grant(state: State, fact: e.RunStarted, moment: Moment) -> State:
+def _grant(state: State, run: Run, fact: e.RunStarted, moment: Moment) -> State:
     kept = tuple(grant for grant in state.grants.get(fact.rule, ()) if is_live(state, grant, moment))
     grant = Grant(
         rule=fact.rule,
@@ -140,6 +141,7 @@ def _grant(state: State, fact: e.RunStarted, moment: Moment) -> State:
         incident=fact.incident,
         taken=moment,
         place=opened_at(state, fact.incident),
+        where=run.plan.target,
     )
     return replace(state, grants=state.grants.set(fact.rule, (*kept, grant)))
 
@@ -339,7 +341,8 @@ def _ended(state: State, fact: e.RunEnded, moment: Moment) -> State:
     ended = tuple(
         replace(grant, ended=moment) if grant.run == run.id else grant for grant in state.grants.get(run.plan.rule, ())
     )
-    return replace(state, grants=state.grants.set(run.plan.rule, ended))
+    state = replace(state, grants=state.grants.set(run.plan.rule, ended))
+    return count_run(state, run, RunStatus(fact.result), moment)
 
 
 def _undo_intent(state: State, fact: e.UndoIntent, moment: Moment) -> State:
@@ -391,4 +394,7 @@ _FOLDERS: dict[type[e.Fact], Callable[..., State]] = {
     e.RunEnded: _ended,
     e.UndoIntent: _undo_intent,
     e.UndoConcluded: _undo_concluded,
+    e.RunRelapsed: fold_breaker,
+    e.RuleDemoted: fold_breaker,
+    e.RuleRestored: fold_breaker,
 }

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 from remediator.core import entries as e
 from remediator.core.alerts import Alert, AlertStatus, Malformed, Notification, identity
+from remediator.core.breaker import lowered
 from remediator.core.durations import format_duration
 from remediator.core.forgetting import next_number
+from remediator.core.measures import planned_fleet, planned_trust
 from remediator.core.params import Json, ParamType, check_scope, parse_value
 from remediator.core.plans import (
     Plan,
@@ -88,6 +90,7 @@ class _Draft:
     def __init__(self, planner: Planner, state: State, notification: Notification, now: float) -> None:
         self._planner = planner
         self._state = state
+        self._now = now
         self._latest_end = now + CLOCKS_APART
         # A snapshot: what fires in one HA copy fires, whatever the other copy says and wherever it stands in the list.
         alerts = [alert for alert in notification.alerts if isinstance(alert, Alert)]
@@ -163,6 +166,7 @@ class _Draft:
         except Unplannable as fault:
             return e.Disposal(disposition="quarantined", rule=rule.name, reason=str(fault))
         key = (rule.name, target_text(target))
+        mode = lowered(mode, self._state, rule.name, key[1], self._now)
         running = self._open.get(key) or self._state.open_by_key.get(key)
         if running:
             reason = f"{running} is at work on {key[1]}"
@@ -269,6 +273,8 @@ def make_plan(planner: Planner, rule: Rule, rung: int, labels: Mapping[str, str]
             params=params,
             when=_condition(rule.when, scope) if rule.when else None,
             require=tuple(_condition(condition, scope) for condition in rule.guards.require),
+            min_healthy=planned_fleet(rule, scope),
+            trust=planned_trust(rule, target),
             guards=planned_guards(rule),
             locks=tuple(fill(lock, scope) for lock in rule.locks) or (target_text(target),),
             steps=tuple(_step(planner, step, scope) for step in playbook.steps),
@@ -299,6 +305,7 @@ def planned_guards(rule: Rule) -> PlannedGuards:
         concurrency=guards.concurrency,
         mute_time_intervals=guards.mute_time_intervals,
         active_time_intervals=guards.active_time_intervals,
+        brakes=guards.brakes,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from remediator.core.brakes import Brakes
 from remediator.core.outcomes import EffectClass
 from remediator.core.rules import OnError, OnFailure, OnUnknown
 
@@ -39,6 +40,21 @@ class PlannedGuards(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     concurrency: int
     mute_time_intervals: tuple[str, ...] = ()
     active_time_intervals: tuple[str, ...] = ()
+    brakes: Brakes = Brakes()
+
+
+class PlannedFleet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The questions who is healthy and who there is, every blank filled."""
+
+    healthy: str
+    of: str = ""
+
+
+class PlannedTrust(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What has to be in order at Prometheus; `instance` is whose scrape, and whether there `must` be one."""
+
+    instance: str = ""
+    must: bool = False
 
 
 class PlannedStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -77,6 +93,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     params: dict[str, Any]
     when: PlannedCondition | None = None
     require: tuple[PlannedCondition, ...] = ()
+    min_healthy: PlannedFleet | None = None
+    trust: PlannedTrust | None = None
     guards: PlannedGuards
     locks: tuple[str, ...]
     steps: tuple[PlannedStep, ...]

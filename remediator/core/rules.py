@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
+from remediator.core.brakes import Brakes, MinHealthy, Trust
 from remediator.core.index import RuleIndex
 from remediator.core.intervals import TimeInterval
 from remediator.core.matchers import Matcher
@@ -68,6 +69,9 @@ class Guards:
     mute_time_intervals: tuple[str, ...] = ()
     active_time_intervals: tuple[str, ...] = ()
     require: tuple[Condition, ...] = ()
+    brakes: Brakes = Brakes()
+    min_healthy: MinHealthy | None = None
+    trust: Trust = Trust.UNCHECKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,12 +27,13 @@ from remediator.core.state import (
     State,
     Storm,
     Tally,
+    Track,
     Undo,
 )
 from remediator.core.state import Map as StateMap
 
 # Raised whenever the shape of the state changes: older snapshots are then dropped and rebuilt.
-SHAPE = 6
+SHAPE = 7
 # The journal may be pruned, and then there is nothing to rebuild a state from: from shape 3 on, fields are only added, each
 # with a default that older snapshots mean, and all shapes from this one on are read (tests/golden/snapshots).
 OLDEST_SHAPE = 3
@@ -70,6 +71,7 @@ class _Frozen(msgspec.Struct, frozen=True, kw_only=True):
     matched: tuple[Matches, ...] = ()
     storm: Storm | None = None
     cautions: dict[str, Caution] = {}
+    tracks: dict[str, tuple[Track, ...]] = {}
 
 
 _decoder = msgspec.json.Decoder(_Frozen)

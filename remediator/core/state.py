@@ -219,6 +219,29 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     taken: Moment
     ended: Moment | None = None
     place: int = 0  # the entry that opened its incident
+    where: dict[str, str] = {}  # the target, label by label
+
+
+class Track(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a rule has fared lately on one target, or (`target` empty) on all: what the breaker counts.
+
+    `bad` runs in a row did not help, on `targets`. `last` is the run that was counted last; `may_relapse` says that it
+    helped, or that nobody verified it, so that it counts as bad if the alert comes back; `earlier` and `lifted` are then
+    what `bad` and `demoted` were before it. `demoted` is the most that the rule may do since `since`, empty if it may all.
+    """
+
+    target: str = ""
+    bad: int = 0
+    targets: tuple[str, ...] = ()
+    last: str = ""
+    ended: Moment
+    may_relapse: bool = False
+    earlier: int = 0
+    lifted: str = ""
+    demoted: str = ""
+    since: Moment | None = None
+    pause: float = 0.0
+    reason: str = ""
 
 
 class Matches(msgspec.Struct, frozen=True, kw_only=True):
@@ -318,6 +341,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     matched: tuple[Matches, ...] = ()
     storm: Storm | None = None
     cautions: Map[str, Caution] = Map()
+    tracks: Map[str, tuple[Track, ...]] = Map()  # by rule
 
     @property
     def active_runs(self) -> tuple[Run, ...]:

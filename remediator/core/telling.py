@@ -172,6 +172,22 @@ def _tell_stops(fact: e.AnyFact) -> tuple[str, str] | None:
         case e.Quarantined():
             return "quarantined", f"{fact.what}: {fact.reason}"
         case _:
+            return _tell_brakes(fact)
+
+
+def _tell_brakes(fact: e.AnyFact) -> tuple[str, str] | None:
+    match fact:
+        case e.RunRelapsed():
+            return "relapsed", f"{fact.run} did not help after all: the alert came back after {length(fact.after)}"
+        case e.RuleDemoted():
+            where = f" on {fact.target}" if fact.target else ""
+            sentence = f"{fact.rule}{where} to {fact.mode}: {fact.reason}; one run may try after {length(fact.pause)}"
+            return "demoted", sentence
+        case e.RuleRestored():
+            where = f" on {fact.target}" if fact.target else ""
+            who = f"by {fact.by}" if fact.by else f"by {fact.run}"
+            return "restored", f"{fact.rule}{where} {who}: {fact.reason}"
+        case _:
             return None
 
 

@@ -17,6 +17,7 @@ from remediator.core.state import Moment, Run, RunStatus, State
 from remediator.core.verdicts import Answer, Decision
 from remediator.engine.boundary import checked
 from remediator.engine.effects import key_of
+from remediator.engine.gathering import gather_signals
 from remediator.engine.parts import Parts
 
 # How soon a run that is held back without a known end looks again (s).
@@ -47,11 +48,13 @@ class Admission:
             when = group.create_task(self._holds(plan.when)) if plan.when is not None else None
             require = [group.create_task(self._holds(condition)) for condition in plan.require]
             alert = group.create_task(self.alert(labels)) if labels is not None else None
+            signals = group.create_task(gather_signals(self._parts, run))
         return Evidence(
             at=at,
             when=when.result() if when is not None else None,
             require=tuple(task.result() for task in require),
             alert=alert.result() if alert is not None else None,
+            **signals.result()._asdict(),
         )
 
     async def _holds(self, condition: PlannedCondition) -> Observation:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import msgspec
 
+from remediator.core.breaker import lowered
 from remediator.core.entries import RunPlanned
 from remediator.core.facts import ask_guards
 from remediator.core.planning import Unplannable, nearest_miss, plan_run, target_of
@@ -63,10 +64,12 @@ class Explainer:
             return _with(base, sentence="its mode is off")
         try:
             target = target_of(rule, labels)
+            moment = self._parts.journal.moment()
+            mode = lowered(mode, self._parts.journal.state, rule.name, target_text(target), moment.at)
             planned = plan_run(self._parts.planner, rule, 0, labels, incident="inc-explain", number=1, mode=mode)
         except Unplannable as fault:
             return _with(base, sentence=str(fault))
-        base = _with(base, target=target, plan=planned.plan, digest=planned.digest)
+        base = _with(base, target=target, mode=mode.word, plan=planned.plan, digest=planned.digest)
         running = self._parts.journal.state.open_by_key.get((rule.name, target_text(target)))
         if running is not None:
             return _with(base, would="join", sentence=f"{running} is at work on {target_text(target)}")

@@ -19,6 +19,7 @@ from remediator.core.rules import Mode, Ruleset
 from remediator.core.state import Moment, Run, State
 from remediator.engine.effects import Effects
 from remediator.engine.journal import Journal
+from remediator.engine.signals import Signals
 from remediator.ports import AlertSource, Archive, Clock, Oracle, Probe, Receiver
 
 
@@ -79,6 +80,7 @@ class Parts:
     effects: Mapping[bool, Effects]  # by whether the run is dry
     probes: Mapping[str, Probe]
     oracle: Oracle | None = None
+    signals: Signals | None = None
     alerts: AlertSource | None = None
     receivers: Mapping[str, Receiver] = field(default_factory=dict)
     keeping: Keeping = Keeping()

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from remediator.core.facts import Guard
 from remediator.guards.blast_radius import BlastRadiusGuard
+from remediator.guards.breaker import BreakerGuard
 from remediator.guards.budget import BudgetGuard
 from remediator.guards.concurrency import ConcurrencyGuard
 from remediator.guards.cooldown import CooldownGuard
 from remediator.guards.evidence import RequireGuard, StillFiringGuard, WhenGuard
 from remediator.guards.first_runs import FirstRunsGuard
+from remediator.guards.inhibited_by import InhibitedByGuard
+from remediator.guards.min_healthy import MinHealthyGuard
 from remediator.guards.mode import ModeGuard
 from remediator.guards.pause import PauseGuard
 from remediator.guards.rate_limit import RateLimitGuard
+from remediator.guards.signal_trust import SignalTrustGuard
 from remediator.guards.storm import StormGuard
 from remediator.guards.target_lock import TargetLockGuard
 from remediator.guards.time_intervals import TimeIntervalsGuard
@@ -22,7 +26,10 @@ def all_guards() -> tuple[Guard, ...]:
     return (
         ModeGuard(),
         PauseGuard(),
+        BreakerGuard(),
+        InhibitedByGuard(),
         StillFiringGuard(),
+        SignalTrustGuard(),
         WhenGuard(),
         RequireGuard(),
         CooldownGuard(),
@@ -30,6 +37,7 @@ def all_guards() -> tuple[Guard, ...]:
         ConcurrencyGuard(),
         TargetLockGuard(),
         BlastRadiusGuard(),
+        MinHealthyGuard(),
         TimeIntervalsGuard(),
         StormGuard(),
         BudgetGuard(),

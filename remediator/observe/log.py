@@ -23,7 +23,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\
 def level_of(fact: e.AnyFact) -> str:
     """`error` when a person has to look, `warning` when something was held back, refused or did not work, else `info`."""
     match fact:
-        case e.RunParked() | e.RunReminded() | e.Escalated() | e.Quarantined() | e.ConfigRefused():
+        case e.RuleDemoted() | e.RunParked() | e.RunReminded() | e.Escalated() | e.Quarantined() | e.ConfigRefused():
             return "error"
         case e.RunEnded(result="failed" | "unverified"):
             return "error"
@@ -51,7 +51,7 @@ def _is_warning(fact: e.AnyFact) -> bool:
             return fact.result not in {"succeeded", "simulated"}
         case e.ApprovalRequested() | e.ApprovalRefused() | e.ApprovalExpired() | e.RollbackStarted() | e.LateEvidence():
             return True
-        case e.PauseSet():
+        case e.PauseSet() | e.RunRelapsed():
             return True
         case _:
             return False

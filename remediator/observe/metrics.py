@@ -31,8 +31,6 @@ class Metrics:
         gauge("build_info", "The running version", "version").labels(__version__).set(1)
         self.mode = gauge("mode", "1 for the mode in force", "mode")
         self.paused = gauge("paused", "Pauses in force; 0 is not paused")
-        self.storm = gauge("storm", "1 while a storm of alerts is on and no new runs begin")
-        self.storms = count("storms", "Storms of alerts that began")
         self.reload_ok = gauge("config_last_reload_successful", "Whether the last load of the rules was taken")
         self.reload_at = gauge("config_last_reload_success_timestamp_seconds", "When rules were last taken")
         self.config_hash = gauge("config_hash", "The first 48 bits of the digest of the rules in force")
@@ -57,11 +55,21 @@ class Metrics:
         self.overdue = gauge("undo_overdue", "Effects that should have been taken back by now")
         self.messages = count("notifications", "Messages to people that were tried", "receiver")
         self.messages_failed = count("notifications_failed", "Messages that did not get there", "receiver", "reason")
+        self._brakes()
         self.queries = count("prometheus_queries", "Questions to Prometheus by what came of them", "result")
         self.append_errors = count("journal_append_errors", "Appends that the store did not take")
         self.pending = gauge("notifications_pending", "Notifications that nothing has been decided about")
         self.head = gauge("journal_head", "The sequence number of the last entry")
         self.action_seconds = spread("alert_to_action_seconds", "From firing to the first effect", _ACTION_SECONDS)
+
+    def _brakes(self) -> None:
+        self.storm = self._gauge("storm", "1 while a storm of alerts is on and no new runs begin")
+        self.storms = self._count("storms", "Storms of alerts that began")
+        self.relapses = self._count("relapses", "Runs that helped until their alert came back", "rule")
+        self.demotions = self._count("rule_demotions", "Times the breaker demoted a rule", "rule", "mode")
+        self.demoted = self._gauge(
+            "rule_demoted", "Targets on which a rule is demoted; the whole rule is one more", "rule"
+        )
 
     def _count(self, name: str, text: str, *labels: str) -> Counter:
         self.described.append((f"remediator_{name}_total", "counter", labels, text))
@@ -93,8 +101,8 @@ def count(m: Metrics, entry: e.Entry, seen: Seen) -> None:
             _count_step(m, entry.at, fact, seen)
         case e.RunDecided() | e.RunEnded() | e.VerifyConcluded():
             _count_run(m, entry.at, fact, seen)
-        case e.StormBegan():
-            m.storms.inc()
+        case e.StormBegan() | e.RunRelapsed() | e.RuleDemoted():
+            _count_brakes(m, fact)
         case e.MessageOutcome():
             m.messages.labels(fact.receiver).inc()
             if fact.outcome.result is not Result.OK:
@@ -103,6 +111,16 @@ def count(m: Metrics, entry: e.Entry, seen: Seen) -> None:
             _count_config(m, entry.at, fact)
         case _:
             return
+
+
+def _count_brakes(m: Metrics, fact: e.StormBegan | e.RunRelapsed | e.RuleDemoted) -> None:
+    match fact:
+        case e.StormBegan():
+            m.storms.inc()
+        case e.RunRelapsed():
+            m.relapses.labels(fact.rule).inc()
+        case e.RuleDemoted():
+            m.demotions.labels(fact.rule, fact.mode).inc()
 
 
 def _count_alerts(m: Metrics, at: float, fact: e.NotificationDisposed, seen: Seen) -> None:

@@ -61,6 +61,8 @@ class Observer:
             touch(m.decisions, rule, _ANSWERS)
             touch(m.runs, rule, RESULTS)
             touch(m.dispositions, rule, ("planned", "joined", "suppressed", "quarantined"))
+            m.relapses.labels(rule)
+            touch(m.demotions, rule, ("approve", "dry-run"))
             m.run_seconds.labels(rule)
             m.verify_seconds.labels(rule)
         for action in actions:
@@ -138,6 +140,7 @@ class Observer:
         self._rules.update(per_rule)
         for rule, number in per_rule.items():
             m.in_progress.labels(rule).set(number)
+            m.demoted.labels(rule).set(sum(bool(track.demoted) for track in state.tracks.get(rule, ())))
         m.needs_person.set(sum(run.status is RunStatus.NEEDS_PERSON for run in active))
         m.approvals.set(sum(run.status is RunStatus.AWAITING_APPROVAL for run in active))
         m.paused.set(len(state.pauses))

@@ -12,8 +12,10 @@ from pathlib import Path
 from remediator import __version__
 from remediator.actions.prometheus_client import Asked, nobody_counts
 from remediator.config import Settings, load_settings
+from remediator.core.brakes import Members
 from remediator.core.outcomes import Look, Observation
 from remediator.core.planning import Fitting
+from remediator.core.plans import PlannedTrust
 from remediator.core.views import ExplanationView, ReloadView
 from remediator.engine.effects import DryEffects, LiveEffects
 from remediator.engine.explaining import Explainer
@@ -25,6 +27,7 @@ from remediator.observe import Observer, Redactor
 from remediator.plugins import Tools, catalogue_of
 from remediator.ports import Catalogue, Clock, Store
 from remediator.probes.oracle import PrometheusOracle
+from remediator.probes.signals import PrometheusSignals
 from remediator.service.access import CannotStart, address_of, build_auth, secrets_of
 from remediator.service.neighbours import targets_of
 from remediator.service.receiving import build_receivers
@@ -147,6 +150,7 @@ def _parts(plugs: _Plugs, settings: Settings, config: Config, journal: Journal, 
         effects={False: live, True: DryEffects(live)},
         probes=plugs.catalogue.probes,
         oracle=PrometheusOracle(plugs.tools.prometheus) if settings.prometheus is not None else None,
+        signals=PrometheusSignals(plugs.tools.prometheus) if settings.prometheus is not None else None,
         alerts=plugs.tools.alertmanager if settings.alertmanager is not None else None,
         receivers=plugs.tools.receivers,
         keeping=_keeping(settings),
@@ -192,6 +196,16 @@ class _Unasked:
         del expr, hold
         return Observation(look=Look.GOOD, sentence="not asked, taken as yes", at=now)
 
+    async def members(self, expr: str, *, now: float) -> Members:
+        """More than any floor, without asking."""
+        del expr, now
+        return Members(count=1_000_000)
+
+    async def trust(self, asked: PlannedTrust, *, starting: float, now: float) -> Observation:
+        """Yes, without asking."""
+        del asked, starting
+        return Observation(look=Look.GOOD, sentence="not asked, taken as yes", at=now)
+
 
 def explain_offline(config_file: Path, labels: Mapping[str, str]) -> Sequence[ExplanationView]:
     """What the rules of this settings file would say to an alert, with an empty history; asks nobody anything."""
@@ -207,5 +221,5 @@ async def _explain(config_file: Path, labels: Mapping[str, str]) -> Sequence[Exp
     plugs = _plugs(settings, Path("/nonexistent"), clock, Redactor(()), nobody_counts)
     loader = RuleLoader(config_file=config_file, settings=settings, overrides=Overrides(), catalogue=plugs.catalogue)
     parts = _parts(plugs, settings, loader.load(settings), journal, clock)
-    parts.oracle = _Unasked()
+    parts.oracle = parts.signals = _Unasked()
     return await Explainer(parts).explain(labels)

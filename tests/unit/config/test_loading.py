@@ -7,13 +7,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from remediator.config import Loaded, load_rules
+from remediator.core.brakes import Brakes, Inhibition, MinHealthy, Trust
 from remediator.core.matchers import parse_matcher
 from remediator.core.outcomes import EffectClass
 from remediator.core.params import ParamType
-from remediator.core.rendering import Sink, Template, fill, references
+from remediator.core.rendering import Sink, Template, fill, parse_template, references
 from remediator.core.rules import Limit, Mode, OnError, OnFailure, OnUnknown
 from remediator.errors import InvalidConfiguration
 from remediator.ports import Catalogue
@@ -106,8 +108,45 @@ def test_a_blank_in_a_regular_expression_is_quoted_as_one(everything: Loaded) ->
     assert "mta1\\\\.example:.*" in fill(when.expr, {"labels": {"instance": "mta1.example"}})
 
 
+def test_every_brake_arrives_and_what_a_rule_does_not_say_its_file_says(everything: Loaded) -> None:
+    ladder, _own, last = everything.ruleset.rules
+    shared = Brakes(failures=2, pause=7200.0, relapse=1800.0, at_least=2, percent=60, starting=300.0)
+    assert ladder.guards.brakes == msgspec.structs.replace(shared, inhibited_by=(Inhibition(rule="own-words"),))
+    assert ladder.guards.trust is Trust.PROMETHEUS
+    assert ladder.guards.min_healthy == MinHealthy(
+        healthy=parse_template('up{job="kumod"} == 1'), of=parse_template('up{job="kumod"}')
+    )
+    first = (
+        Inhibition(rule="ladder"),
+        Inhibition(rule="own-words", equal=("cluster",)),
+        Inhibition(rule="own-words", equal=()),
+    )
+    assert last.guards.brakes == msgspec.structs.replace(shared, inhibited_by=first, at_least=3, percent=0)
+    assert last.guards.trust is Trust.UNCHECKED
+    assert last.guards.min_healthy == MinHealthy(healthy=parse_template("count(up == 1)"))
+
+
+@pytest.mark.parametrize(
+    ("target", "line", "trust"),
+    [
+        ("instance", "summary: none", "unchecked"),
+        ("instance", "when: { expr: 'queue{instance=\"{{ labels.instance }}\"} > 1' }", "target-if-scraped"),
+        ("domain", "when: { expr: queue > 1 }", "prometheus"),
+        ("instance", "when: { expr: 'up{instance=\"{{ labels.instance }}\"} == 0' }", "prometheus"),
+        ("instance", "when: { expr: absent(queue) }", "prometheus"),
+        ("instance", "when: { expr: 'kumo:up:rate{x=\"up\"} > 1' }", "target-if-scraped"),
+        ("instance", "guards: { require: [{ expr: a > 1, because: so }] }", "target-if-scraped"),
+        ("domain", "guards: { min_healthy: { expr: a > 1, at_least: 1 } }", "prometheus"),
+        ("instance", "guards: { trust: target }", "target"),
+    ],
+)
+def test_a_rule_trusts_as_much_as_makes_sense_for_it(load: Load, target: str, line: str, trust: str) -> None:
+    text = rules(line).replace("group_by: instance", f"group_by: {target}")
+    assert load(text).ruleset.rules[0].guards.trust == trust
+
+
 def test_every_key_of_the_format_arrives(everything: Loaded) -> None:
-    ladder, own = everything.ruleset.rules
+    ladder, own, _last = everything.ruleset.rules
     assert [warning.name for warning in everything.warnings] == ["ratio-without-floor"]
     assert (ladder.mode, ladder.give_up, ladder.approval_timeout) == (Mode.APPROVE, 7200, 1800)
     assert (ladder.guards.cooldown, ladder.guards.concurrency) == (3600, 2)

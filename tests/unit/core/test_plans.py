@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from remediator.core.brakes import MinHealthy, Trust
 from remediator.core.outcomes import EffectClass
 from remediator.core.params import ParamType
 from remediator.core.planning import Unplannable, make_plan, plan_run
-from remediator.core.plans import PlannedCondition, PlannedLimit, target_text
+from remediator.core.plans import PlannedCondition, PlannedFleet, PlannedLimit, PlannedTrust, target_text
 from remediator.core.rendering import Sink, parse_template, parse_tree
 from remediator.core.rules import Check, Condition, Guards, Limit, Mode, OnUnknown, Rung
 
@@ -85,6 +86,7 @@ def test_a_target_is_told_in_the_order_of_its_labels() -> None:
 CHANGES: dict[str, Any] = {
     "rule": "other", "playbook": "other", "rung": 1, "target": {"domain": "other.example"}, "params": {},
     "when": None, "require": (), "guards": None, "locks": ("other",), "steps": (), "verify": (), "on_failure": (),
+    "min_healthy": PlannedFleet(healthy="up == 1"), "trust": PlannedTrust(must=True),
     "on_unknown": OnUnknown.RELEASE, "continue_on_resolve": True, "atomic_from": 0,
     "limit": 1.0, "give_up": 1.0, "approval_timeout": 1.0, "runbook_url": "x",
 }  # fmt: skip
@@ -220,3 +222,29 @@ def test_an_argv_that_is_no_list_is_refused(build: Build) -> None:
     planner = build.planner(playbooks=[playbook], fittings={"mail.pause": build.fitting(argv=ParamType.ARGV)})
     with pytest.raises(Unplannable, match="is not a list"):
         plan_of(planner, build.rule())
+
+
+@pytest.mark.parametrize(
+    ("trust", "target", "planned"),
+    [
+        (Trust.UNCHECKED, "instance", None),
+        (Trust.PROMETHEUS, "instance", PlannedTrust()),
+        (Trust.IF_SCRAPED, "instance", PlannedTrust(instance="mta1")),
+        (Trust.IF_SCRAPED, "domain", PlannedTrust()),
+        (Trust.TARGET, "instance", PlannedTrust(instance="mta1", must=True)),
+    ],
+)
+def test_a_plan_keeps_whom_it_has_to_trust(
+    build: Build, trust: Trust, target: str, planned: PlannedTrust | None
+) -> None:
+    rule = build.rule(guards=Guards(trust=trust), group_by=(target,), ladder=(build.rung(domain="a.example"),))
+    labels = {"instance": "mta1", "domain": "a.example"}
+    assert make_plan(build.planner(rule), rule, 0, labels, incident="inc-1").trust == planned
+
+
+@pytest.mark.parametrize("of", ["", 'up{instance="{{ labels.domain }}"}'])
+def test_a_plan_keeps_the_questions_about_its_fleet(build: Build, of: str) -> None:
+    asked = MinHealthy(healthy=parse_template("up == 1"), of=parse_template(of) if of else None)
+    rule = build.rule(guards=Guards(min_healthy=asked))
+    plan = make_plan(build.planner(rule), rule, 0, {"domain": "a.example"}, incident="inc-1")
+    assert plan.min_healthy == PlannedFleet(healthy="up == 1", of='up{instance="a.example"}' if of else "")

@@ -72,6 +72,12 @@ TOLD = {
     "journal.pruned": (
         "pruned", "2000 entries up to 4000, kept in journal-2001-4000.jsonl.gz; the chain goes on from 9f2c63d01b7aee45",
     ),
+    "run.relapsed": ("relapsed", "inc-7f3kq2m8.1 did not help after all: the alert came back after 12m"),
+    "rule.demoted": (
+        "demoted", ("bounces on domain=example.com to approve: 3 runs in a row did not help on domain=example.com; "
+                    "the last, inc-7f3kq2m8.1, failed: not recovered within 5m; one run may try after 1h"),
+    ),
+    "rule.restored": ("restored", "bounces on domain=example.com by ana: the disk was replaced"),
     "quarantined": ("quarantined", "notification 6: KeyError: 'x'"),
 }  # fmt: skip
 
