@@ -3,8 +3,9 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 DEMO ?= all
+SHARE ?= 1
 
-.PHONY: help setup setup-e2e demo run check test unit fast bench docs format clean
+.PHONY: help setup setup-e2e demo run check test unit fast bench soak docs format clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +44,10 @@ test: ## the whole truth: check, every test, the demo
 bench: ## throughput, latency, memory and matching, as ratios in one run
 	@scripts/setup python load
 	@$(PY) scripts/bench.py
+
+soak: ## the test kit at its large sizes, hours; SHARE=0.01 for a hundredth
+	@scripts/setup python tests
+	@$(PY) scripts/soak.py --share $(SHARE)
 
 docs: ## rebuild the generated reference pages
 	@scripts/setup python
