@@ -372,11 +372,12 @@ class Surface(Protocol):
 
     async def pause(self, *, scope: str, reason: str, by: str, seconds: float | None) -> None:
         """Stops new effects."""
-        ...
 
     async def resume(self, *, scope: str, by: str) -> None:
         """Ends a pause."""
-        ...
+
+    async def restore(self, rule: str, *, target: str, by: str, reason: str) -> int:
+        """Lifts what the breaker demoted of a rule (on one target, if it is named); gives how many demotions."""
 
     async def undo(self, name: str, *, by: str, step: int | None) -> Sequence[UndoneView]:
         """Takes back what an incident or run left behind."""

@@ -12,9 +12,16 @@ from remediator.core.views import StatusView
 
 if TYPE_CHECKING:
     from remediator.cli.client import Client
-    from remediator.core.views import PauseView, RunView, UndoView
+    from remediator.core.views import DemotionView, PauseView, RunView, UndoView
 
-_COLOURS = {"NEEDS YOU": "red", "PROBLEM": "red", "OVERDUE": "red", "PAUSED": "yellow", "HELD BACK": "yellow"}
+_COLOURS = {
+    "NEEDS YOU": "red",
+    "PROBLEM": "red",
+    "OVERDUE": "red",
+    "PAUSED": "yellow",
+    "DEMOTED": "yellow",
+    "HELD BACK": "yellow",
+}
 _HEADING = 12
 _NAME_WIDTHS = (12, 24, 16)
 Row = tuple[str, tuple[str, str, str], str]
@@ -88,6 +95,7 @@ def _rows(view: StatusView) -> list[Row]:
     now = view.now
     rows: list[Row] = [("PROBLEM", ("", "", ""), plain(problem)) for problem in view.problems]
     rows += [("PAUSED", ("", "", ""), _pause(pause, now)) for pause in view.pauses]
+    rows += [("DEMOTED", ("", "", ""), _demoted(one, now)) for one in view.demoted]
     rows += [("NEEDS YOU", _names(run), _needs(run, now)) for run in view.needs_you]
     rows += [("OVERDUE", _undone(undo), _undo(undo, now)) for undo in view.undos if undo.overdue]
     rows += [("RUNNING", _names(run), _running(run, now)) for run in view.running]
@@ -108,6 +116,12 @@ def _pause(pause: PauseView, now: float) -> str:
     what = "everything" if pause.scope == "all" else plain(pause.scope.replace(":", " "))
     end = f"until {_moment(pause.until, now)}" if pause.until is not None else "until somebody resumes"
     return f"{what} by {plain(pause.by)} {end}: {plain(pause.reason)}"
+
+
+def _demoted(one: DemotionView, now: float) -> str:
+    where = f" on {plain(one.target)}" if one.target else ""
+    tries = f"one run may try from {_moment(one.tries_at, now)}" if one.tries_at > now else "one run may try now"
+    return f"{plain(one.rule)}{where} to {plain(one.mode)}, {tries}: {plain(one.reason)}"
 
 
 def _needs(run: RunView, now: float) -> str:

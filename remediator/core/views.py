@@ -67,6 +67,24 @@ class PauseView(msgspec.Struct, frozen=True, kw_only=True):
     until: float | None = None
 
 
+class DemotionView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the breaker took from a rule; `target` empty: everywhere. From `tries_at` on one run may try."""
+
+    rule: str
+    target: str
+    mode: str
+    reason: str
+    since: float
+    tries_at: float
+
+
+class RestoredView(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule that was given back what the breaker took from it, in so many places."""
+
+    restored: str
+    demotions: int
+
+
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     """The 3 a.m. screen: mode, pauses, what needs a person, what runs, what is held back, what will be undone."""
 
@@ -87,6 +105,7 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     held_back: tuple[RunView, ...]
     undos: tuple[UndoView, ...]
     problems: tuple[str, ...] = ()
+    demoted: tuple[DemotionView, ...] = ()
 
 
 class IncidentView(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,6 +196,23 @@ def undos_of(state: State, now: float, incident: str = "") -> tuple[UndoView, ..
     )
 
 
+def demotions_of(state: State) -> tuple[DemotionView, ...]:
+    """What the breaker took, by rule and target."""
+    return tuple(
+        DemotionView(
+            rule=rule,
+            target=track.target,
+            mode=track.demoted,
+            reason=track.reason,
+            since=track.since.at,
+            tries_at=track.since.at + track.pause,
+        )
+        for rule in sorted(state.tracks)
+        for track in sorted(state.tracks[rule], key=lambda one: one.target)
+        if track.demoted and track.since is not None
+    )
+
+
 _NEEDS = frozenset({RunStatus.AWAITING_APPROVAL.value, RunStatus.NEEDS_PERSON.value})
 _WAITS = frozenset({RunStatus.PLANNED.value, RunStatus.DEFERRED.value})
 
@@ -205,6 +241,7 @@ def status_of(state: State, now: float, told: Mapping[str, object], problems: Se
         held_back=tuple(run for run in runs if run.status in _WAITS),
         undos=undos_of(state, now),
         problems=tuple(problems),
+        demoted=demotions_of(state),
     )
 
 

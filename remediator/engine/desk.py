@@ -98,6 +98,26 @@ class Desk:
 
         await self._parts.journal.commit(decide)
 
+    # ── the breaker ──────────────────────────────────────────────────────────────────────────────────────────────────
+    async def restore(self, rule: str, *, target: str = "", by: str, reason: str) -> int:
+        """Lifts the demotions of a rule, or those on one target; it begins anew. Gives how many there were."""
+        if not reason.strip():
+            raise RefusedRequest(400, "a rule is restored with a reason: what is different now?")
+
+        def decide(state: State, _moment: Moment) -> Sequence[e.AnyFact]:
+            demoted = [one for one in state.tracks.get(rule, ()) if one.demoted and target in {"", one.target}]
+            if not demoted:
+                where = f" on {target}" if target else ""
+                known = self._parts.config.ruleset.rule(rule) is not None or rule in state.tracks
+                raise RefusedRequest(
+                    409 if known else 404, f"{rule} is not demoted{where}" if known else f"there is no rule {rule!r}"
+                )
+            return [
+                e.RuleRestored(rule=rule, target=one.target, by=_named(by), reason=reason.strip()) for one in demoted
+            ]
+
+        return len(await self._parts.journal.commit(decide))
+
     # ── undo ─────────────────────────────────────────────────────────────────────────────────────────────────────────
     async def undo(self, name: str, *, by: str, step: int | None = None) -> list[Undone]:
         """Takes back now what an incident or a run left behind, newest first; RefusedRequest if there is nothing."""

@@ -119,7 +119,7 @@ class Engine:
         match fact:
             case e.RunPlanned():
                 self._drive(fact.run)
-            case e.PauseCleared() | e.ConfigLoaded() | e.StormEnded():
+            case e.RuleRestored() | e.PauseCleared() | e.ConfigLoaded() | e.StormEnded():
                 self._wake_waiting(after)
             case e.RunEnded() | e.RunParked():  # locks may be free now
                 self._wake_waiting(after)

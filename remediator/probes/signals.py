@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 
 from remediator.actions.http_client import deadline
@@ -55,7 +56,7 @@ class PrometheusSignals:
         took = asyncio.get_running_loop().time() - before
         found = {one.labels.get("about", ""): one.value for one in answer}
         clock = found.get("clock")
-        if clock is None or clock != clock:
+        if clock is None or not math.isfinite(clock):
             return cannot_tell("Prometheus does not tell its time")
         apart = max(now - clock, clock - (now + took), 0.0)
         if apart > CLOCKS_APART:
@@ -70,7 +71,7 @@ class PrometheusSignals:
 
 
 def _counted(value: float) -> Members:
-    if value != value or value < 0 or value != int(value):
+    if not math.isfinite(value) or value < 0 or value != int(value):
         return Members(fault=f"{value:g} is no count")
     return Members(count=int(value))
 

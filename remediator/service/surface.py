@@ -191,6 +191,10 @@ class ServiceSurface:
         """Ends a pause."""
         await self._desk().resume(scope=scope, by=by)
 
+    async def restore(self, rule: str, *, target: str, by: str, reason: str) -> int:
+        """Lifts what the breaker demoted of a rule."""
+        return await self._desk().restore(rule, target=target, by=by, reason=reason)
+
     async def undo(self, name: str, *, by: str, step: int | None) -> Sequence[UndoneView]:
         """Takes back what an incident or run left behind."""
         whole = await self._named(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from remediator.core.views import RestoredView
 from remediator.errors import RefusedRequest
 from remediator.ports import Surface
 from remediator.web.answers import success
@@ -19,6 +20,7 @@ from remediator.web.requests import (
     PauseBody,
     Reader,
     RejectBody,
+    RestoreBody,
     ResumeBody,
     RunBody,
     UndoBody,
@@ -61,6 +63,7 @@ class Api:
             Door(method="POST", path="/api/v1/incidents/{name}/decide", scope=Scope.APPROVE, serve=self.decide),
             Door(method="POST", path="/api/v1/pause", scope=Scope.APPROVE, serve=self.pause),
             Door(method="POST", path="/api/v1/resume", scope=Scope.APPROVE, serve=self.resume),
+            Door(method="POST", path="/api/v1/rules/{name}/restore", scope=Scope.APPROVE, serve=self.restore),
             Door(method="POST", path="/api/v1/run", scope=Scope.ADMIN, serve=self.run),
         )
 
@@ -173,6 +176,14 @@ class Api:
         body = await self._read.json(request, ResumeBody)
         await self._surface.resume(scope=body.scope, by=caller.signed(body.by))
         return success({"resumed": body.scope})
+
+    async def restore(self, request: Request, caller: Caller) -> Response:
+        """Lifts what the breaker demoted of a rule."""
+        body = await self._read.json(request, RestoreBody)
+        name = request.path_params["name"]
+        by = caller.signed(body.by)
+        number = await self._surface.restore(name, target=body.target, by=by, reason=body.reason)
+        return success(RestoredView(restored=name, demotions=number))
 
     async def run(self, request: Request, caller: Caller) -> Response:
         """Runs a playbook by hand."""

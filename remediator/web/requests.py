@@ -68,6 +68,14 @@ class ResumeBody(_Body, frozen=True, kw_only=True):
     by: str = ""
 
 
+class RestoreBody(_Body, frozen=True, kw_only=True):
+    """The end of a rule's demotions, or of that on one target."""
+
+    reason: str
+    target: str = ""
+    by: str = ""
+
+
 class RunBody(_Body, frozen=True, kw_only=True):
     """A playbook by hand."""
 

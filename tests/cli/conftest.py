@@ -22,6 +22,7 @@ from remediator.core.plans import Plan, PlannedCheck, PlannedCondition, PlannedG
 from remediator.core.rules import OnFailure
 from remediator.core.verdicts import allow, defer
 from remediator.core.views import (
+    DemotionView,
     ExplanationView,
     IncidentView,
     LineView,
@@ -173,6 +174,17 @@ def trouble() -> StatusView:
     """A night on which everything is wrong at once."""
     return msgspec.structs.replace(
         busy(),
+        demoted=(
+            DemotionView(
+                rule="queue-stuck",
+                target="instance=kumod-2",
+                mode="approve",
+                reason="3 runs in a row did not help",
+                since=NOW - 60.0,
+                tries_at=NOW + 3540.0,
+            ),
+            DemotionView(rule="restart", target="", mode="dry-run", reason="2 did not", since=NOW, tries_at=NOW),
+        ),
         pauses=(PauseView(scope="all", reason="database\u202e migration\x1b[2J", by="ana", at=NOW - 60.0),),
         needs_you=(
             run_of_night(
@@ -346,6 +358,7 @@ class Api:
             ("POST", "/api/v1/run"): success({"incident": "inc-9z9z9z9z"}),
             ("POST", "/api/v1/pause"): success({}),
             ("POST", "/api/v1/resume"): success({}),
+            ("POST", "restore"): success({"restored": "high-bounce-rate", "demotions": 2}),
             ("POST", "undo"): success({"undone": [undone]}),
             ("POST", "approve"): success({}),
             ("POST", "reject"): success({}),

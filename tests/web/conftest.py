@@ -284,6 +284,10 @@ class FakeSurface:
     async def resume(self, *, scope: str, by: str) -> None:
         self._note("resume", scope, by)
 
+    async def restore(self, rule: str, *, target: str, by: str, reason: str) -> int:
+        self._note("restore", rule, target, by, reason)
+        return 2
+
     async def undo(self, name: str, *, by: str, step: int | None) -> Sequence[UndoneView]:
         self._note("undo", name, by, step)
         return [UndoneView(undo=f"{name}.1/0", result="undone", sentence="the queues are open again")]

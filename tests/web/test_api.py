@@ -127,6 +127,7 @@ async def test_a_stopping_service_ends_long_polls(local: Any) -> None:
             ("pause", "rule:x", "r", "{by}", 60.0),
         ),
         ("resume", {"by": "eve"}, ("resume", "all", "{by}")),
+        ("rules/x/restore", {"by": "eve", "reason": "r"}, ("restore", "x", "", "{by}", "r")),
         (
             "run",
             {"playbook": "p", "params": {"a": "1"}, "by": "eve", "reason": "r"},
