@@ -110,7 +110,7 @@ def fold_breaker(state: State, fact: e.RunRelapsed | e.RuleDemoted | e.RuleResto
                 replace(track, demoted=fact.mode, since=moment, pause=fact.pause, reason=fact.reason, lifted=""),
                 moment,
             )
-        case e.RuleRestored():
+        case _:
             return _restored(state, fact, moment)
 
 

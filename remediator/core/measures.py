@@ -30,5 +30,5 @@ def planned_trust(rule: Rule, target: Mapping[str, str]) -> PlannedTrust | None:
             return PlannedTrust()
         case Trust.IF_SCRAPED:
             return PlannedTrust(instance=target.get(INSTANCE, ""))
-        case Trust.TARGET:
+        case _:
             return PlannedTrust(instance=target.get(INSTANCE, ""), must=True)
