@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from remediator.core import entries as e
+from remediator.core.brakes import Brakes
 from remediator.core.fleet import FleetLimits
 from remediator.core.outcomes import Look, Observation
 from remediator.core.rules import Guards, Limit, Mode
@@ -206,6 +207,7 @@ async def test_f21_a_dry_run_shows_the_storm_and_calls_nobody(rig: Rig) -> None:
 
 async def test_an_ordinary_escalation_does_not_silence_that_of_the_budget(rig: Rig) -> None:
     rig.world.verification = lambda now: BAD  # every run fails, and people are called for each
+    rig.rules = (rig.rule(guards=WIDE, brakes=Brakes(failures=99)),)  # else the rule would be demoted first
     async with rig.engine() as engine:
         await rig.clock.run(QUARTER)
         await fire(rig, engine, *(f"d{number}" for number in range(20)))
