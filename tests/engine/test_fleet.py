@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -207,7 +208,7 @@ async def test_f21_a_dry_run_shows_the_storm_and_calls_nobody(rig: Rig) -> None:
 
 async def test_an_ordinary_escalation_does_not_silence_that_of_the_budget(rig: Rig) -> None:
     rig.world.verification = lambda now: BAD  # every run fails, and people are called for each
-    rig.rules = (rig.rule(guards=WIDE, brakes=Brakes(failures=99)),)  # else the rule would be demoted first
+    rig.rules = (rig.rule(guards=replace(WIDE, brakes=Brakes(failures=99))),)  # else the rule would be demoted first
     async with rig.engine() as engine:
         await rig.clock.run(QUARTER)
         await fire(rig, engine, *(f"d{number}" for number in range(20)))
