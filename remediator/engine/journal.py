@@ -366,7 +366,7 @@ class Journal:
             raise
         except StoreError as fault:
             raise AppendUnknown(f"{lost}; and the journal could not be read: {fault}") from fault
-        if not {record.id for record in records} <= {entry.id for entry in fresh}:
+        if not records or not {record.id for record in records} <= {entry.id for entry in fresh}:
             raise NotCommitted("the store lost the answer, and the journal shows that nothing was written")
 
     async def close(self) -> None:

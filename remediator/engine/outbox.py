@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 from remediator.core import entries as e
@@ -10,12 +11,15 @@ from remediator.core.outcomes import Outcome, Result, failed, unknown
 from remediator.core.state import Outgoing, State
 from remediator.engine.boundary import checked
 from remediator.engine.parts import Parts
+from remediator.errors import StoreError
 from remediator.ports import Message
 
 BELL = "outbox"
 TRIES = 6
 FIRST_REST, LAST_REST = 2.0, 120.0
 AT_ONCE = 16
+# How soon a store that could not commit is asked again before a message leaves (s).
+STORE_AGAIN = 5.0
 
 
 class Outbox:
@@ -30,9 +34,10 @@ class Outbox:
             async with asyncio.TaskGroup() as group:  # side by side: a channel that hangs holds up no other
                 for many in self._due().values():
                     group.create_task(self._send_all(many))
+            now = self._parts.clock.now()
             mine = [one for one in self._parts.journal.state.outbox.values() if self._parts.holds(one)]
-            upcoming = [one.next_at for one in mine]
-            await self._parts.rest(BELL, min((at - self._parts.clock.now() for at in upcoming), default=3600.0))
+            upcoming = min((one.next_at - now for one in mine), default=3600.0)
+            await self._parts.rest(BELL, max(upcoming, STORE_AGAIN) if self._parts.journal.last_error else upcoming)
 
     def _due(self) -> dict[str, list[Outgoing]]:
         """What is to be sent now, by receiver, oldest first."""
@@ -45,8 +50,17 @@ class Outbox:
 
     async def _send_all(self, many: Sequence[Outgoing]) -> None:
         for outgoing in many[:AT_ONCE]:
-            if not self._parts.stopping:
-                await self._send(outgoing)
+            if self._parts.stopping or not await self._store_works():
+                return
+            await self._send(outgoing)
+
+    async def _store_works(self) -> bool:
+        """Whether the store can commit, as far as is known; nothing leaves while it cannot (G15)."""
+        if not self._parts.journal.last_error:
+            return True
+        with contextlib.suppress(StoreError):  # asks the store again; what it says is seen the next time
+            await self._parts.journal.commit(lambda _state, _moment: ())
+        return False
 
     async def _send(self, outgoing: Outgoing) -> None:
         outcome = await self._deliver(outgoing)

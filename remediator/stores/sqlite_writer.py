@@ -34,6 +34,8 @@ _APPEND = {
     + ") WHERE column1 IS NOT NULL AND (SELECT seq FROM head) = ? AND (SELECT mac FROM head) = ?"
     for size in _SIZES
 }
+# Writes a page: SQLite leaves a page alone that an UPDATE would leave as it is, and so would not notice a full disk.
+_PROBE = "INSERT INTO meta VALUES ('probes', '1') ON CONFLICT (key) DO UPDATE SET value = CAST(value + 1 AS TEXT)"
 _CLAIM = "INSERT INTO claim VALUES (?, ?)"
 _ROW = """INSERT INTO p_incident VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (incident) DO UPDATE SET
     rule = excluded.rule, target = excluded.target, status = excluded.status, result = excluded.result,
@@ -198,8 +200,10 @@ def _put(
     rows: Sequence[IncidentRow],
 ) -> None:
     """All of one append, within a transaction."""
-    if not records and schema.head_of(connection) != expect:
-        raise Conflict(schema.head_of(connection).seq)
+    if not records:
+        if schema.head_of(connection) != expect:
+            raise Conflict(schema.head_of(connection).seq)
+        connection.execute(_PROBE)  # who appends nothing wants to know whether the store can
     try:
         for start in range(0, len(records), _SIZES[-1]):
             some = records[start : start + _SIZES[-1]]

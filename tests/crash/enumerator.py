@@ -149,11 +149,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Death:
-    """What a first death left, on the disk and in memory, and how many points its recovery has."""
+    """What a first death left, on the disk and in memory."""
 
     left: Path
     memory: tuple[int, float, int]
-    points: int
 
 
 class Enumerator:
@@ -196,31 +195,35 @@ class Enumerator:
         assert isinstance(names, list)
         return names
 
-    def single(self, names: Sequence[str], number: int) -> Death | None:
-        """Dies at point `number`, lives again and is judged; what the death left, and how many points the recovery has."""
+    def single(self, names: Sequence[str], number: int) -> int:
+        """Dies at point `number`, lives again and is judged; how many points the recovery has."""
         root = self._begin()
-        ended = self.life(root, number)
         self.found.singles += 1
         where = f"killed at {number} ({names[number - 1]})"
+        if self._dies(root, number, where):
+            self._finish(root, where)
+        shutil.rmtree(root)
+        return self._shared.get()[0]
+
+    def death(self, number: int) -> Death:
+        """Dies at point `number`; what that leaves, for others to die over."""
+        root = self._begin()
+        self._dies(root, number, f"killed at {number}")
+        return Death(root, self._shared.get())
+
+    def _dies(self, root: Path, number: int, where: str) -> bool:
+        ended = self.life(root, number)
         if ended != "killed":
             self.found.faults.append(f"{self.found.shape}, {where}: {ended}")
-            return None
-        left, memory = self._copy(root), self._shared.get()
-        self._finish(root, where)
-        points = self._shared.get()[0]
-        shutil.rmtree(root)
-        return Death(left, memory, points)
+        return ended == "killed"
 
     def pair(self, first: Death, where: str, second: int) -> None:
         """Over what a first death left: dies again at point `second` of the recovery, lives again and is judged."""
         root = self._copy(first.left)
         self._shared.put(*first.memory)
-        ended = self.life(root, second)
         self.found.pairs += 1
         where = f"{where}, again at {second}"
-        if ended != "killed":
-            self.found.faults.append(f"{self.found.shape}, {where}: {ended}")
-        else:
+        if self._dies(root, second, where):
             self._finish(root, where)
         shutil.rmtree(root)
 
@@ -253,17 +256,22 @@ def play(name: str, root: Path, wanted: Options, part: int) -> Found:
     names = stories.whole()
     dice = random.Random(f"{wanted.seed} {name} {part}")
     for number in range(1 + part, len(names) + 1, wanted.jobs):
-        single = stories.single(names, number)
-        if single is None:
-            continue
-        parked = stories.found.parked
-        for second in wanted.choose(dice, single.points):
-            stories.pair(single, f"killed at {number} ({names[number - 1]})", second)
-        stories.found.parked = parked  # singles only
-        stories.found.all_pairs += single.points
-        shutil.rmtree(single.left)
+        points = stories.single(names, number)
+        stories.found.all_pairs += points
+        if seconds := wanted.choose(dice, points):
+            doubles(stories, number, names[number - 1], seconds)
     stories.found.seconds = time.monotonic() - began
     return stories.found
+
+
+def doubles(stories: Enumerator, number: int, name: str, seconds: Sequence[int]) -> None:
+    """Second deaths over one first death; how many of them end with a person is not counted."""
+    torn, parked = stories.found.torn, stories.found.parked
+    first = stories.death(number)
+    for second in seconds:
+        stories.pair(first, f"killed at {number} ({name})", second)
+    shutil.rmtree(first.left)
+    stories.found.torn, stories.found.parked = torn, parked
 
 
 # ── the command ──────────────────────────────────────────────────────────────────────────────────────────────────────

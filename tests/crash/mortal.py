@@ -98,14 +98,16 @@ def plant(points: Points, path: Path) -> None:
         whole_frames = 1
 
         def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
-            if sql == "BEGIN IMMEDIATE":
+            alone = sql.startswith("INSERT INTO journal") and not self.in_transaction  # its own transaction
+            if alone or sql == "BEGIN IMMEDIATE":
                 points.meet(BEFORE)
                 self.whole_frames = 1
             if sql.startswith("DELETE FROM snapshot"):
                 self.whole_frames = 0  # a small snapshot is a single page
-            if sql != "COMMIT":
+            if not alone and sql != "COMMIT":
                 return super().execute(sql, *values)
-            points.meet(INSIDE)
+            if not alone:
+                points.meet(INSIDE)
             torn = points.next_is_fatal()
             if torn:
                 tear(log, self.whole_frames)

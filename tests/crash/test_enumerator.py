@@ -18,14 +18,14 @@ ROOT = Path(__file__).resolve().parents[2]
 # What each shape comes to without a crash: points, and at how many of them nobody can know whether a `once` step happened.
 # A write, an effect or an answer that comes or goes moves a number: look at what is new here, and at what follows from it.
 POINTS = {
-    "plain": (78, 6),
-    "approval": (72, 0),
-    "temporary": (78, 0),
-    "rollback": (96, 0),
-    "retry": (94, 0),
-    "dry-run": (54, 0),
-    "joined": (110, 0),
-    "notification": (54, 0),
+    "plain": (74, 6),
+    "approval": (67, 0),
+    "temporary": (72, 0),
+    "rollback": (91, 0),
+    "retry": (89, 0),
+    "dry-run": (51, 0),
+    "joined": (104, 0),
+    "notification": (50, 0),
 }
 
 
@@ -55,13 +55,13 @@ def enumerated(*arguments: str) -> dict[str, Shape]:
 
 @pytest.mark.e2e
 def test_a_death_at_any_point_breaks_no_promise() -> None:
-    found = enumerated("--pairs", "0.25", "--seed", "1", "--jobs", "2")
+    found = enumerated("--pairs", "0.1", "--seed", "1", "--jobs", "2")
     assert [fault for one in found.values() for fault in one.faults] == []
     assert {name: (one.points, one.parked) for name, one in found.items()} == POINTS
     assert all(one.singles == one.points for one in found.values())
     assert sum(one.singles for one in found.values()) >= 350
-    assert sum(one.pairs for one in found.values()) >= 100
-    assert sum(one.torn for one in found.values()) >= 130, "too few died in the middle of the bytes of a commit"
+    assert sum(one.pairs for one in found.values()) >= 40
+    assert sum(one.torn for one in found.values()) >= 120, "too few died in the middle of the bytes of a commit"
 
 
 @pytest.mark.e2e
