@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.kit.houses import Answers, House, free_port, notification, target
+from tests.kit.houses import UNBRAKED, Answers, House, free_port, notification, target
 
 pytestmark = pytest.mark.e2e
 
@@ -27,7 +27,7 @@ rules:
     mode: auto
     match: [act = yes]
     group_by: [domain]
-    guards: { cooldown: 0s, blast_radius: 100 per 1h, concurrency: 20 }
+    guards: { cooldown: 0s, blast_radius: 100 per 1h, concurrency: 20, breaker: { failures: 100, pause: 1h } }
     playbook: see
     with: { domain: "{{ labels.domain }}" }
 playbooks:
@@ -65,7 +65,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with target(Prometheus) as there:
         settings = (
             f'mode: auto\nprometheus: {{ url: "http://127.0.0.1:{there.port}", timeout: 1s }}\n'
-            f'limits: {{ grace: 2s, max_runs: 50 }}\ntargets: {{ http: {{ allow: ["http://127.0.0.1:{there.port}/"] }} }}\n'
+            f'limits: {{ grace: 2s, max_runs: 50, {UNBRAKED} }}\ntargets: {{ http: {{ allow: ["http://127.0.0.1:{there.port}/"] }} }}\n'
         )
         built = House(tmp_path_factory.mktemp("house"), settings, RULES.replace("@target@", str(there.port)))
         try:

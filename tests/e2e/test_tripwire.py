@@ -14,7 +14,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.kit.houses import House, Target, free_port, kumod, target
+from tests.kit.houses import UNBRAKED, House, Target, free_port, kumod, target
 from tests.kit.wires import BEGIN, CALLS, END, STRACE, Tripped, wires
 
 pytestmark = pytest.mark.e2e
@@ -65,7 +65,7 @@ DOMAINS = {"raise-sending-rate": "yahoo.com"}  # else its lock would be held by 
 def settings(mode: str, prometheus: int, there: int, kumo: int) -> str:
     """Every neighbour that a playbook could touch."""
     return f"""mode: {mode}
-limits: {{ grace: 2s, max_runs: 50 }}
+limits: {{ grace: 2s, max_runs: 50, {UNBRAKED} }}
 prometheus: {{ url: "http://127.0.0.1:{prometheus}" }}
 alertmanager: {{ url: "http://127.0.0.1:{there}" }}
 targets:

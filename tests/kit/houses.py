@@ -236,6 +236,8 @@ def notification(*labels: dict[str, str]) -> dict[str, object]:
     return {"version": "4", "receiver": "r", "groupKey": "g", "status": "firing", "alerts": alerts}
 
 
+# What would hold back a rig that wants many runs at once, set out of the way.
+UNBRAKED = "budget: 100000 per 1h, storm: { episodes: 100000 per 1m, ends_below: 10 }, first_runs: { runs: 100000 }"
 ORDERS = """version: 1
 rules:
   - name: order
@@ -248,6 +250,7 @@ rules:
       rate_limit: 10000 per 1h
       blast_radius: 10000 per 1h
       concurrency: 10000
+      breaker: { failures: 10000, pause: 1h }
     playbook: order
     with: { domain: "{{ labels.domain }}" }
 playbooks:
@@ -265,7 +268,7 @@ playbooks:
 def ordering(root: Path, port: int) -> House:
     """A service that orders something once of the target at `port` for every alert with the label `act=yes`."""
     settings = (
-        f"mode: auto\nlimits: {{ max_runs: 10000, grace: 2s }}\n"
+        f"mode: auto\nlimits: {{ max_runs: 10000, grace: 2s, {UNBRAKED} }}\n"
         f'targets: {{ http: {{ allow: ["http://127.0.0.1:{port}/"] }} }}\n'
     )
     return House(root, settings, ORDERS.replace("@target@", str(port)))
