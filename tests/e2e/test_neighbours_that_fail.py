@@ -65,7 +65,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with target(Prometheus) as there:
         settings = (
             f'mode: auto\nprometheus: {{ url: "http://127.0.0.1:{there.port}", timeout: 1s }}\n'
-            f'limits: {{ grace: 2s, max_runs: 50, {UNBRAKED} }}\ntargets: {{ http: {{ allow: ["http://127.0.0.1:{there.port}/"] }} }}\n'
+            f"limits: {{ grace: 2s, max_runs: 50, {UNBRAKED} }}\n"
+            f'targets: {{ http: {{ allow: ["http://127.0.0.1:{there.port}/"] }} }}\n'
         )
         built = House(tmp_path_factory.mktemp("house"), settings, RULES.replace("@target@", str(there.port)))
         try:

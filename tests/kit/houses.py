@@ -237,7 +237,7 @@ def notification(*labels: dict[str, str]) -> dict[str, object]:
 
 
 # What would hold back a rig that wants many runs at once, set out of the way.
-UNBRAKED = "budget: 100000 per 1h, storm: { episodes: 100000 per 1m, ends_below: 10 }, first_runs: { runs: 100000 }"
+UNBRAKED = "budget: 10000 per 1h, storm: { episodes: 10000 per 1m, ends_below: 10 }, first_runs: { runs: 10000 }"
 ORDERS = """version: 1
 rules:
   - name: order
