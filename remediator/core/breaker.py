@@ -16,6 +16,7 @@ import msgspec
 
 from remediator.core import entries as e
 from remediator.core.brakes import Brakes
+from remediator.core.plans import target_text
 from remediator.core.rules import Mode
 from remediator.core.state import Moment, Run, RunStatus, State, Track
 
@@ -134,7 +135,7 @@ def _restored(state: State, fact: e.RuleRestored, moment: Moment) -> State:
 # ── what follows ─────────────────────────────────────────────────────────────────────────────────────────────────────
 def relapse_of(before: State, fact: e.IncidentOpened, opened: Moment, window: float) -> e.RunRelapsed | None:
     """The relapse that this incident is, if the last run of its rule on its target had helped less than `window` s ago."""
-    target = ", ".join(f"{name}={fact.target[name]}" for name in sorted(fact.target))
+    target = target_text(fact.target)
     track = track_of(before, fact.rule, target)
     if fact.by or track is None or not track.may_relapse or window <= 0:
         return None

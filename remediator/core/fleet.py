@@ -76,7 +76,7 @@ def _ages(state: State, window: float, moment: Moment) -> list[tuple[float, int]
 
 def matched_within(state: State, window: float, moment: Moment) -> int:
     """How many new firings were matched by rules within the last `window` seconds."""
-    return sum(number for _age, number in _ages(state, window, moment))
+    return sum(match.episodes for match in state.matched if moment.since(match.at) < window)
 
 
 def is_storm(state: State, limits: StormLimits, moment: Moment) -> bool:

@@ -7,6 +7,7 @@ that the run needs from rule and playbook, so a reload cannot change a run that 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -114,6 +115,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Names exactly this plan: 16 hex digits of SHA-256 over its canonical JSON, the rule text's own digest apart."""
         canonical = msgspec.json.encode(msgspec.structs.replace(self, rules_digest=""), order="sorted")
         return hashlib.sha256(canonical).hexdigest()[:16]
+
+
+def same_place(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Whether two sets of labels speak of one place: they have a label in common, and agree in all that both have."""
+    common = one.keys() & other.keys()
+    return bool(common) and all(one[name] == other[name] for name in common)
 
 
 def target_text(target: dict[str, str]) -> str:

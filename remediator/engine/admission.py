@@ -14,7 +14,7 @@ from remediator.core.outcomes import Look, Observation
 from remediator.core.plans import PlannedCondition, target_text
 from remediator.core.runs import ISSUE_WITHIN, AskGuards, next_effect
 from remediator.core.state import Moment, Run, RunStatus, State
-from remediator.core.verdicts import Answer, Decision
+from remediator.core.verdicts import Answer, Decision, Verdict
 from remediator.engine.boundary import checked
 from remediator.engine.effects import key_of
 from remediator.engine.gathering import gather_signals
@@ -80,15 +80,18 @@ class Admission:
 
     def withdrawn(self, state: State, moment: Moment, run: Run) -> str:
         """Why a run that has begun must not take its next step: its rule is gone, or the mode was lowered (G19)."""
-        asked = [guard for guard in self._parts.guards if guard.name == "mode"]
-        verdict = ask_guards(asked, self._parts.facts(state, run, moment)).strictest
+        verdict = self._mode(state, moment, run)
         return "" if verdict.answer is Answer.ALLOW else f"{verdict.guard}: {verdict.sentence}"
 
     def switched_off(self, state: State, moment: Moment, run: Run) -> str:
         """Why nobody needs to be asked about this run any more; a rule that merely asks a person is no reason."""
-        asked = [guard for guard in self._parts.guards if guard.name == "mode"]
-        verdict = ask_guards(asked, self._parts.facts(state, run, moment)).strictest
+        verdict = self._mode(state, moment, run)
         return f"{verdict.guard}: {verdict.sentence}" if verdict.answer is Answer.DENY else ""
+
+    def _mode(self, state: State, moment: Moment, run: Run) -> Verdict:
+        """What the mode says of this run now."""
+        asked = [guard for guard in self._parts.guards if guard.name == "mode"]
+        return ask_guards(asked, self._parts.facts(state, run, moment)).strictest
 
     # ── inside the lane ──────────────────────────────────────────────────────────────────────────────────────────────
     def _still_asking(self, state: State, moment: Moment, name: str) -> Run | None:

@@ -157,9 +157,7 @@ class Journal:
                 self._take(record)
 
     def _take(self, record: Record) -> Entry:
-        (found,) = check(self._key, [(record.seq, record.body, record.mac)], self.head)
-        if isinstance(found, Break):
-            raise CorruptJournal(found.seq, found.sentence)
+        found = self.verified(self.head, (record,))
         try:
             entry = decode(record.seq, record.body)
             self.state = fold(self.state, entry)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from remediator.core.durations import format_duration
 from remediator.core.facts import Facts
-from remediator.core.fleet import enforced
-from remediator.core.verdicts import Verdict, allow, defer
-from remediator.guards.wording import clock_time
+from remediator.core.verdicts import Verdict
+from remediator.guards.sliding import within
 
 
 class BudgetGuard:
@@ -18,10 +17,5 @@ class BudgetGuard:
     def check(self, facts: Facts) -> Verdict:
         """Defers until the oldest counted run leaves the window."""
         limit = facts.fleet.budget
-        window = enforced(limit.window)
-        recent = sorted(age for grant in facts.all_grants if (age := facts.age(grant.taken)) < window)
         text = f"{limit.count} per {format_duration(limit.window)} over all rules"
-        if len(recent) < limit.count:
-            return allow(self.name, f"{text}: used {len(recent)}")
-        until = facts.moment.at + window - recent[limit.count - 1]
-        return defer(self.name, f"{text}: used {len(recent)}; clears {clock_time(until)}", until)
+        return within(self.name, text, limit, facts.all_grants, facts)

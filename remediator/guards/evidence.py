@@ -16,7 +16,8 @@ FRESH = 15.0
 ASK_AGAIN = 15.0
 
 
-def _stale(evidence: Evidence, facts: Facts) -> bool:
+def is_stale(evidence: Evidence, facts: Facts) -> bool:
+    """Whether this was seen too long ago to act on."""
     return facts.moment.at - evidence.at > FRESH
 
 
@@ -66,7 +67,7 @@ class StillFiringGuard:
                 why = f"{unheard}, and there is no Alertmanager to ask (alertmanager.url)"
                 return defer(self.name, f"could not tell, so not acting: {why}", facts.moment.at + ASK_AGAIN)
             return allow(self.name, "no resolve was heard (no Alertmanager to ask)")
-        if _stale(evidence, facts):
+        if is_stale(evidence, facts):
             return defer(self.name, "the answer of Alertmanager is too old", facts.moment.at)
         return _verdict(self.name, evidence.alert, facts, "held back")
 
@@ -84,7 +85,7 @@ class WhenGuard:
         evidence = facts.evidence
         if evidence is None:
             return None
-        if evidence.when is None or _stale(evidence, facts):
+        if evidence.when is None or is_stale(evidence, facts):
             return defer(self.name, "Prometheus was not asked just now", facts.moment.at)
         return _verdict(self.name, evidence.when, facts, "the condition does not hold")
 
@@ -103,7 +104,7 @@ class RequireGuard:
         evidence = facts.evidence
         if evidence is None:
             return None
-        if len(evidence.require) != len(wanted) or _stale(evidence, facts):
+        if len(evidence.require) != len(wanted) or is_stale(evidence, facts):
             return defer(self.name, "Prometheus was not asked just now", facts.moment.at)
         for condition, seen in zip(wanted, evidence.require, strict=True):
             if seen.look is not Look.GOOD:

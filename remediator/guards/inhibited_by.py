@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from remediator.core.brakes import Inhibition
 from remediator.core.facts import Facts
+from remediator.core.plans import same_place
 from remediator.core.state import Incident
 from remediator.core.verdicts import Verdict, allow, defer
 
@@ -32,8 +33,7 @@ class InhibitedByGuard:
 def _same_place(inhibition: Inhibition, mine: Incident, other: Incident) -> str:
     """Where both are, in words; empty if they are not in the same place."""
     if inhibition.equal is None:
-        common = mine.target.keys() & other.target.keys()
-        meets = bool(common) and all(mine.target[name] == other.target[name] for name in common)
+        meets = same_place(mine.target, other.target)
     else:
         meets = all(mine.labels.get(name, "") == other.labels.get(name, "") for name in inhibition.equal)
     return other.target_text if meets else ""

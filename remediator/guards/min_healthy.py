@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 
 from remediator.core.brakes import Members
 from remediator.core.facts import Facts
+from remediator.core.plans import same_place
 from remediator.core.state import Grant
 from remediator.core.verdicts import Verdict, allow, defer, deny
-from remediator.guards.evidence import ASK_AGAIN, FRESH
+from remediator.guards.evidence import ASK_AGAIN, is_stale
 
 # A target counts as treated so long after its run at least (s): until the metric can have seen what became of it.
 SETTLE = 60.0
@@ -38,7 +39,7 @@ class MinHealthyGuard:
         if evidence is None:
             return None
         again = facts.moment.at + ASK_AGAIN
-        if evidence.healthy is None or facts.moment.at - evidence.at > FRESH:
+        if evidence.healthy is None or is_stale(evidence, facts):
             return defer(self.name, "Prometheus was not asked just now", facts.moment.at)
         fleet = evidence.fleet if asked.of else Members(count=evidence.healthy.number)
         fault = _fault(evidence.healthy, fleet)
@@ -76,18 +77,13 @@ def left_healthy(healthy: Members, treated: Sequence[Labels]) -> int:
         for target in treated
         if not names & target.keys()
     }
-    well = [member for member in healthy.series if not any(_is(member, target) for target in treated)]
+    well = [member for member in healthy.series if not any(same_place(member, target) for target in treated)]
     number = len(well) if healthy.count is None else healthy.count
     return max(0, number - len(unnamed))
 
 
 def _names(healthy: Members) -> set[str]:
     return {name for member in healthy.series for name in member}
-
-
-def _is(member: Labels, target: Labels) -> bool:
-    common = member.keys() & target.keys()
-    return bool(common) and all(member[name] == target[name] for name in common)
 
 
 def _treated(facts: Facts, healthy: Members) -> list[Labels]:

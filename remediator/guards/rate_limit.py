@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from remediator.core.durations import format_duration
 from remediator.core.facts import Facts
-from remediator.core.fleet import enforced
 from remediator.core.plans import target_text
-from remediator.core.verdicts import Verdict, allow, defer
-from remediator.guards.wording import clock_time
+from remediator.core.verdicts import Verdict
+from remediator.guards.sliding import within
 
 
 class RateLimitGuard:
@@ -21,11 +20,5 @@ class RateLimitGuard:
         """Defers until the oldest counted run leaves the window."""
         limit = facts.limits.rate_limit
         mine = target_text(facts.run.plan.target)
-        window = enforced(limit.window)
-        ages = sorted(facts.age(grant.taken) for grant in facts.grants if grant.target == mine)
-        recent = [age for age in ages if age < window]
         text = f"{limit.count} per {format_duration(limit.window)}"
-        if len(recent) < limit.count:
-            return allow(self.name, f"{text}: used {len(recent)}")
-        until = facts.moment.at + window - recent[limit.count - 1]
-        return defer(self.name, f"{text}: used {len(recent)}; clears {clock_time(until)}", until)
+        return within(self.name, text, limit, (grant for grant in facts.grants if grant.target == mine), facts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from remediator.core.facts import Facts
 from remediator.core.outcomes import Look
 from remediator.core.verdicts import Verdict, allow, defer
-from remediator.guards.evidence import ASK_AGAIN, FRESH
+from remediator.guards.evidence import ASK_AGAIN, is_stale
 
 
 class SignalTrustGuard:
@@ -22,7 +22,7 @@ class SignalTrustGuard:
         if evidence is None:
             return None
         seen = evidence.trust
-        if seen is None or facts.moment.at - evidence.at > FRESH:
+        if seen is None or is_stale(evidence, facts):
             return defer(self.name, "Prometheus was not asked just now", facts.moment.at)
         match seen.look:
             case Look.GOOD:

@@ -13,15 +13,12 @@ import resource
 import signal
 import sqlite3
 import struct
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from remediator.stores import sqlite as store_module
 from remediator.stores import sqlite_place
-from remediator.stores.lane import Lane
-
-T = TypeVar("T")
+from tests.kit.troubled import InlineLane
 
 BEFORE, INSIDE, TORN, AFTER = "before a commit", "inside a commit", "in the middle of its bytes", "after a commit"
 # A frame of the log is a header of 24 bytes and a page; the log begins with 32 bytes.
@@ -72,20 +69,6 @@ class Points:
         """Time has gone on."""
         met, _, lives = self._shared.get()
         self._shared.put(met, wall, lives)
-
-
-class InlineLane(Lane):
-    """Does the work at once, on the thread of the loop, so that one order of things is played again exactly."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    async def run(self, work: Callable[[], T]) -> T:
-        """Does it."""
-        return work()
-
-    def end(self) -> None:
-        """Nothing is waiting."""
 
 
 def plant(points: Points, path: Path) -> None:
