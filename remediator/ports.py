@@ -275,13 +275,18 @@ class AlertSource(Protocol):
 # ── people ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What people are told; plain text, no markup."""
+    """What people are told; plain text, no markup.
+
+    `footer` is a line to go under the text: where the journal ended when this was sent (`journal 1204:9f2c63d01b7aee45`),
+    by which a journal that is cut or rewritten later shows. Often another one at the next try; empty without a journal.
+    """
 
     id: str
     subject: str
     text: str
     incident: str = ""
     severity: str = ""
+    footer: str = ""
 
 
 class Receiver(Protocol):
@@ -291,7 +296,6 @@ class Receiver(Protocol):
 
     async def send(self, message: Message) -> Outcome:
         """Tells them, once; the engine retries."""
-        ...
 
 
 # ── what the composition root hands to the engine ────────────────────────────────────────────────────────────────────
@@ -302,12 +306,10 @@ class Catalogue(Protocol):
     @property
     def actions(self) -> Mapping[str, Action]:
         """All actions by kind."""
-        ...
 
     @property
     def probes(self) -> Mapping[str, Probe]:
         """All probes by kind."""
-        ...
 
 
 # ── what the web floor needs of the engine ───────────────────────────────────────────────────────────────────────────
@@ -385,11 +387,9 @@ class Surface(Protocol):
 
     async def decide(self, name: str, *, decision: str, by: str, reason: str) -> None:
         """Ends the doubt about a parked run."""
-        ...
 
     async def run(self, playbook: str, *, params: Mapping[str, str], by: str, reason: str) -> str:
         """Runs a playbook by hand; gives the incident's id."""
-        ...
 
     async def reload(self, *, by: str) -> ReloadView:
         """Loads the rules again: all or nothing."""

@@ -26,6 +26,7 @@ class LogReceiver:
             "severity": message.severity,
             "subject": message.subject,
             "text": message.text,
+            "footer": message.footer,
         }
         line = " ".join(
             f"{name}={json.dumps(clean(value), ensure_ascii=False)}" for name, value in pairs.items() if value

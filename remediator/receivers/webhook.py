@@ -11,7 +11,7 @@ TIMEOUT = 10.0
 
 
 class WebhookReceiver:
-    """Posts `{id, subject, text, incident, severity}`; the same `id` again is the same message."""
+    """Posts `{id, subject, text, incident, severity, footer}`; the same `id` again is the same message."""
 
     def __init__(self, name: str, url: str, *, http: HttpClient, credentials: Credentials | None = None) -> None:
         self.name = name
@@ -27,6 +27,7 @@ class WebhookReceiver:
             "text": message.text,
             "incident": message.incident,
             "severity": message.severity,
+            "footer": message.footer,
         }
         request = Request(
             method="POST",

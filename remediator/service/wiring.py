@@ -28,6 +28,7 @@ from remediator.plugins import Tools, catalogue_of
 from remediator.ports import Catalogue, Clock, Store
 from remediator.probes.oracle import PrometheusOracle
 from remediator.probes.signals import PrometheusSignals
+from remediator.receivers.anchored import Ending, anchored
 from remediator.service.access import CannotStart, address_of, build_auth, secrets_of
 from remediator.service.neighbours import targets_of
 from remediator.service.receiving import build_receivers
@@ -87,11 +88,12 @@ def build(config_file: Path | None, overrides: Overrides) -> Built:
 
     observer = Observer(redactor, level=overrides.log_level, form=overrides.log_format, now=clock.now)
     auth, rereading = build_auth(settings, listen, clock)
-    plugs = _plugs(settings, storage, clock, redactor, observer.asked)
+    ending = Ending()
+    plugs = _plugs(settings, storage, clock, redactor, observer.asked, ending)
     loader = RuleLoader(config_file=config_file, settings=settings, overrides=overrides, catalogue=plugs.catalogue)
     config = loader.load(settings)
     journal = _journal(storage, clock)
-    observer.head = lambda: journal.head
+    observer.head = ending.head = lambda: journal.head
     journal.on_error = observer.append_failed
     parts = _parts(plugs, settings, config, journal, clock)
     engine = Engine(parts)
@@ -132,9 +134,9 @@ class _Plugs:
     tools: Tools
 
 
-def _plugs(settings: Settings, storage: Path, clock: Clock, redactor: Redactor, asked: Asked) -> _Plugs:
+def _plugs(settings: Settings, storage: Path, clock: Clock, redactor: Redactor, asked: Asked, ending: Ending) -> _Plugs:
     targets = targets_of(settings, storage)
-    receivers = build_receivers(settings, clock, redactor.text)
+    receivers = anchored(build_receivers(settings, clock, redactor.text), ending)
     tools = Tools.of(targets, clock, redactor.text, receivers, asked)
     return _Plugs(catalogue=catalogue_of(tools), tools=tools)
 
@@ -218,7 +220,7 @@ async def _explain(config_file: Path, labels: Mapping[str, str]) -> Sequence[Exp
     store: Store = MemoryStore()
     journal = Journal(store, clock, key=bytes(32), replica="offline", boot=new_boot())
     await journal.open()
-    plugs = _plugs(settings, Path("/nonexistent"), clock, Redactor(()), nobody_counts)
+    plugs = _plugs(settings, Path("/nonexistent"), clock, Redactor(()), nobody_counts, Ending())
     loader = RuleLoader(config_file=config_file, settings=settings, overrides=Overrides(), catalogue=plugs.catalogue)
     parts = _parts(plugs, settings, loader.load(settings), journal, clock)
     parts.oracle = parts.signals = _Unasked()
