@@ -42,8 +42,6 @@ def consequences(
     fleet: FleetLimits = USUAL,
 ) -> list[e.AnyFact]:
     """What else has to be in the same append as `fact`; `before` and `after` are the states around it."""
-    if type(fact) not in _ENTAILING:  # nearly all, in an alert storm
-        return []
     match fact:
         case e.RunEnded():
             return _run_ended(before, after, fact, planner)
@@ -111,7 +109,8 @@ def _pause_over(before: State, after: State, fact: e.PauseCleared, fleet: FleetL
     return [e.CautionBegan(scope=fact.scope, reason=f"a pause of {length(now.at - pause.at)} has ended")]
 
 
-_ENTAILING = frozenset(
+# Facts of any other kind entail nothing; nearly all are, in an alert storm, and then the planner need not be set up.
+ENTAILING = frozenset(
     {
         e.RunEnded,
         e.ApprovalRefused,

@@ -78,11 +78,24 @@ _decoder = msgspec.json.Decoder(_Frozen)
 
 
 def freeze(state: State, key: bytes) -> bytes:
-    """The sealed bytes of `state`, packed piece by piece: a large state is never in memory a second time."""
+    """The sealed bytes of `state`."""
+    return seal(b"".join(pack(state)), key)
+
+
+def pack(state: State) -> Iterator[bytes]:
+    """The packed bytes of `state`, one record after the other, so that a large one is never in memory a second time.
+
+    A state is a value: who has other things to do may rest between two pieces. Some of them are empty.
+    """
     packer = zlib.compressobj(level=1)
-    packed = [packer.compress(piece) for piece in _pieces(state)]
-    payload = b"".join((*packed, packer.flush()))
-    return hmac.digest(key, payload, hashlib.sha256) + payload
+    for piece in _pieces(state):
+        yield packer.compress(piece)
+    yield packer.flush()
+
+
+def seal(packed: bytes, key: bytes) -> bytes:
+    """What was packed, with the seal that `thaw` asks for."""
+    return hmac.digest(key, packed, hashlib.sha256) + packed
 
 
 def _pieces(state: State) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Sequence
 
 from remediator.core import entries as e
-from remediator.core.consequences import consequences
+from remediator.core.consequences import ENTAILING, consequences
 from remediator.core.state import WAITING, Moment, State
 from remediator.engine.desk import Desk
 from remediator.engine.intake import Intake
@@ -57,6 +57,8 @@ class Engine:
         parts.journal.listen(self._on_commit)
 
     def _entail(self, before: State, after: State, fact: e.AnyFact) -> Sequence[e.AnyFact]:
+        if type(fact) not in ENTAILING:
+            return ()
         config = self.parts.config
         return consequences(before, after, fact, self.parts.planner, config.routing, config.fleet)
 

@@ -14,11 +14,13 @@ class ConcurrencyGuard:
 
     def check(self, facts: Facts) -> Verdict:
         """Defers until one of them ends."""
-        going = [run for run in facts.state.runs.values() if run.started and not run.dry and run.id != facts.run.id]
+        # Asked of the limiters' memory and not of the runs: in a storm there are thousands of those that only wait.
+        granted = (grant for grants in facts.state.grants.values() for grant in grants)
+        going = [grant for grant in granted if grant.ended is None and grant.run != facts.run.id]
         if len(going) >= facts.max_runs:
             return defer(self.name, f"{len(going)} runs are under way and at most {facts.max_runs} may be")
-        same = [run for run in going if run.plan.rule == facts.run.plan.rule]
+        same = [grant.run for grant in going if grant.rule == facts.run.plan.rule]
         limit = facts.limits.concurrency
         if len(same) >= limit:
-            return defer(self.name, f"{limit} at once: {', '.join(sorted(run.id for run in same)[:3])} under way")
+            return defer(self.name, f"{limit} at once: {', '.join(sorted(same)[:3])} under way")
         return allow(self.name, f"{limit} at once: {len(same)} under way")

@@ -29,7 +29,8 @@ WRITER_SETTINGS: tuple[Setting, ...] = (
     ("foreign_keys", "ON", 1),
     ("trusted_schema", "OFF", 0),
     ("recursive_triggers", "ON", 1),  # else INSERT OR REPLACE would slip past the trigger on DELETE
-    ("wal_autocheckpoint", "4000", 4000),  # a log of 16 MiB: measured a quarter faster than SQLite's own 1000 pages
+    # A log of 8 MiB: checkpoints of 4,000 pages showed as pauses of 25 ms, SQLite's own of 1,000 cost a quarter (measured).
+    ("wal_autocheckpoint", "2000", 2000),
     ("journal_size_limit", str(64 * 1024 * 1024), 64 * 1024 * 1024),
     ("cache_size", "-16384", -16384),
 )

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from remediator.core import entries as e
-from remediator.engine.journal import BATCH, Decider, Journal
+from remediator.engine.journal import BATCH, TURNS, Decider, Journal
 from remediator.errors import IllegalEntry, NotCommitted, RefusedRecord
 from remediator.ports import IncidentRow
 from remediator.stores.faults import Fault
@@ -262,6 +262,38 @@ async def test_a_start_from_a_snapshot_is_the_start_from_the_whole_journal(rig: 
             states.append(journal.state)
     assert states[0] == states[1]
     assert states[0].runs
+
+
+async def test_a_commit_begins_at_once_when_all_are_back_whom_the_last_one_served(rig: Rig) -> None:
+    store = CountingStore()
+    turns: list[int] = []
+    async with open_journal(rig, store) as journal:
+        for _ in range(3):
+            before, asked = len(store.sizes), [wish(journal, str(number)) for number in range(16)]
+            for turn in range(TURNS):
+                await asyncio.sleep(0)
+                if len(store.sizes) > before:
+                    turns.append(turn)
+                    break
+            await asyncio.gather(*asked)
+    assert store.sizes[-2:] == [16, 16]
+    assert len(turns) >= 2, "the lane waited for somebody who could not come"
+    assert max(turns[-2:]) < 10
+
+
+async def test_others_go_on_while_a_large_state_is_packed_for_a_snapshot(rig: Rig) -> None:
+    async with open_journal(rig, MemoryStore()) as journal:
+        await wish(journal, *(str(number) for number in range(5000)))
+        saving = asyncio.ensure_future(journal.save())
+        await asyncio.sleep(0)
+        head = journal.head
+        await wish(journal, "late")
+        assert journal.head.seq == head.seq + 1
+        assert not saving.done()
+        await saving
+        snapshot = await journal.store.load_snapshot()
+        assert snapshot is not None
+        assert snapshot.head == head  # what came meanwhile is not in it
 
 
 async def test_a_record_that_the_store_refuses_fails_only_its_own_caller(rig: Rig) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from remediator.core.facts import ask_guards
 from remediator.core.fleet import enforced
@@ -170,13 +171,13 @@ def test_a_limit_of_none_never_allows(build: Build, guard: Any) -> None:
 
 
 # ── concurrency and locks ────────────────────────────────────────────────────────────────────────────────────────────
-def going(build: Build, *rules: str, **changes: Any) -> State:
+def going(build: Build, *rules: str, ended: float | None = None, first: int = 5) -> State:
     """A state with one run under way for each of these rules."""
-    runs = State().runs
-    for place, rule in enumerate(rules, 5):
-        values = {"id": f"inc-{place}.1", "incident": f"inc-{place}", "started": build.moment()} | changes
-        runs = runs.set(f"inc-{place}.1", build.run(build.plan(rule=rule), **values))
-    return State(runs=runs)
+    grants = State().grants
+    for number, rule in enumerate(rules, first):
+        taken = replace(grant(build, ago=60.0, number=number, ended=ended), rule=rule)
+        grants = grants.set(rule, (*grants.get(rule, ()), taken))
+    return State(grants=grants)
 
 
 @pytest.mark.parametrize(
@@ -199,9 +200,16 @@ def test_so_many_runs_are_under_way_at_once(
     assert (verdict.answer, verdict.until, verdict.sentence) == (answer, None, sentence)
 
 
-@pytest.mark.parametrize("changes", [{"started": None}, {"dry": True}, {"id": "inc-1.1"}])
-def test_runs_that_touch_nothing_take_no_place(build: Build, changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize("changes", [{"ended": 30.0}, {"first": 1}], ids=["ended", "itself"])
+def test_runs_that_are_over_and_the_run_itself_take_no_place(build: Build, changes: dict[str, Any]) -> None:
     assert ConcurrencyGuard().check(build.facts(going(build, "bounces", **changes))).answer is ALLOW
+
+
+def test_runs_that_only_wait_or_only_show_take_no_place(build: Build) -> None:
+    waits = build.run(build.plan(), id="inc-8.1", incident="inc-8")
+    shows = build.run(build.plan(), id="inc-9.1", incident="inc-9", started=build.moment(), dry=True)
+    state = State(runs=State().runs.set(waits.id, waits).set(shows.id, shows))
+    assert ConcurrencyGuard().check(build.facts(state)).answer is ALLOW
 
 
 @pytest.mark.parametrize(
