@@ -383,8 +383,7 @@ class Journal:
         await self.store.close()
 
 
-def _says_nothing(_sentence: str) -> None:
-    """Nobody listens to errors."""
+def _says_nothing(_sentence: str) -> None: ...
 
 
 def _decides_nothing(_state: State, _moment: Moment) -> Sequence[AnyFact]:
