@@ -11,20 +11,26 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
+from remediator.actions.alert_report import AlertReport
 from remediator.actions.command import Command
 from remediator.actions.docker import DockerRestart
+from remediator.actions.docker_report import DockerLogReport, DockerReport
 from remediator.actions.http import Http
 from remediator.actions.http_client import HttpClient
 from remediator.actions.kumomta.bounce import Bounce
 from remediator.actions.kumomta.client import Kumod
+from remediator.actions.kumomta.compact import CompactSpool
 from remediator.actions.kumomta.looks import Liveness, QueueReport
+from remediator.actions.kumomta.order_report import OrderReport
 from remediator.actions.kumomta.ready_queue import ResumeReadyQueue, SuspendReadyQueue
 from remediator.actions.kumomta.rebind import BumpConfigEpoch, Rebind
+from remediator.actions.kumomta.source import SuspendSource
 from remediator.actions.kumomta.suspend import Suspend, Unsuspend
-from remediator.actions.kumomta.throttle import Throttle
+from remediator.actions.kumomta.throttle import GlobalRate, Throttle
 from remediator.actions.people import Manual, Notify, Wait
 from remediator.actions.prometheus_client import Asked, Prometheus, nobody_counts
 from remediator.actions.redis_config import RedisConfigSet
+from remediator.actions.redis_report import RedisReport
 from remediator.actions.report import PrometheusReport
 from remediator.actions.silence import Silence
 from remediator.actions.targets import Targets
@@ -100,13 +106,21 @@ ACTIONS: tuple[Callable[[Tools], Action], ...] = (
     lambda tools: Rebind(tools.kumod),
     lambda tools: BumpConfigEpoch(tools.kumod),
     lambda tools: Throttle(tools.kumod),
+    lambda tools: GlobalRate(tools.kumod),
+    lambda tools: SuspendSource(tools.kumod),
+    lambda tools: CompactSpool(tools.kumod),
     lambda tools: QueueReport(tools.kumod),
+    lambda tools: OrderReport(tools.kumod),
     lambda tools: Liveness(tools.kumod),
     lambda tools: Http(tools.targets.http, http=tools.http),
     lambda tools: Command(tools.targets.command, tools.redact),
     lambda tools: DockerRestart(tools.targets.docker, http=tools.docker),
+    lambda tools: DockerReport(tools.targets.docker, http=tools.docker),
+    lambda tools: DockerLogReport(tools.targets.docker, http=tools.docker),
     lambda tools: RedisConfigSet(tools.targets.redis),
+    lambda tools: RedisReport(tools.targets.redis),
     lambda tools: Silence(tools.targets.alertmanager, http=tools.http),
+    lambda tools: AlertReport(tools.targets.alertmanager, http=tools.http),
     lambda tools: PrometheusReport(tools.prometheus),
     lambda tools: Notify(tools.receivers),
     lambda _tools: Manual(),

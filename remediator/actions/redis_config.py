@@ -1,4 +1,4 @@
-"""The action `redis.config_set`: one setting of one Redis, and back again. The only module here that uses redis-py."""
+"""The action `redis.config_set`: one setting of one Redis, and back again. The only module here that opens a Redis."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class RedisConfigSet(WithoutCheck):
         name, value = str(call.arguments["parameter"]), str(call.arguments["value"])
         sent = False
         try:
-            async with asyncio.timeout(call.timeout), _open(server) as redis:
+            async with asyncio.timeout(call.timeout), connection(server) as redis:
                 prior = await _get(redis, name)
                 if prior is None:
                     return failed(f"{server.name} knows no setting {name}")
@@ -99,7 +99,7 @@ class RedisConfigSet(WithoutCheck):
             sentence = f"what {name} of {server.name} was before is not known; set it by hand"
             return UndoOutcome(result=UndoResult.FOREIGN, sentence=sentence)
         try:
-            async with asyncio.timeout(call.timeout), _open(server) as redis:
+            async with asyncio.timeout(call.timeout), connection(server) as redis:
                 now = await _get(redis, name)
                 if now == prior:
                     return UndoOutcome(result=UndoResult.GONE, sentence=f"{name} of {server.name} is {prior} again")
@@ -121,7 +121,7 @@ class RedisConfigSet(WithoutCheck):
 
 
 @asynccontextmanager
-async def _open(server: RedisServer) -> AsyncIterator[Redis]:
+async def connection(server: RedisServer) -> AsyncIterator[Redis]:
     """A connection of its own, without retries: a command that may have been carried out is not sent again unseen."""
     try:
         password = server.password_file.read_text(encoding="utf-8").strip() if server.password_file else None

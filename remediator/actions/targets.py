@@ -43,11 +43,20 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """An egress source: its name in kumod's policy, and the node that has it."""
+
+    node: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KumoTargets:
-    """All kumods by name, and for those whose shaping may be edited the TOML file that they read."""
+    """All kumods by name; for those whose shaping may be edited the TOML file they read; egress sources by address."""
 
     nodes: Mapping[str, Node]
     shaping_files: Mapping[str, Path] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

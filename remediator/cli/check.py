@@ -38,7 +38,7 @@ class Checked:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  remediator check rules/mail.yml\n"
+    epilog="\b\nExamples:\n  remediator check rules/incidents.yml\n"
     "  remediator check --config.file remediator.yml --lint-fatal -o github"
 )
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True), metavar="[PATH]...")

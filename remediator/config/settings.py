@@ -116,11 +116,20 @@ class NodeSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSettings:
+    """An egress source: its name in the policy of `node`."""
+
+    node: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KumoSettings:
-    """The kumods by name, and the shaping files that may be edited."""
+    """The kumods by name, the shaping files that may be edited, and the egress sources by their address."""
 
     nodes: Mapping[str, NodeSettings] = field(default_factory=dict)
     shaping_files: Mapping[str, Path] = field(default_factory=dict)
+    sources: Mapping[str, SourceSettings] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from remediator.config.settings import (
     ReceiverSettings,
     RedisSettings,
     Settings,
+    SourceSettings,
     StorageSettings,
     TargetSettings,
     WebhookSettings,
@@ -274,9 +275,10 @@ class _SettingsCompiler:
         if kumo is None:
             return None
         path: Path = ("targets", "kumomta")
-        for name in kumo.shaping_files:
+        named = [(name, self._document.key((*path, "shaping_files", name))) for name in kumo.shaping_files]
+        named += [(one.node, self._document.at((*path, "sources", ip, "node"))) for ip, one in kumo.sources.items()]
+        for name, position in named:
             if name not in kumo.nodes:
-                position = self._document.key((*path, "shaping_files", name))
                 self._faults.error(position, "unknown-node", f"there is no node '{name}'", nearest(name, kumo.nodes))
         nodes = {
             name: NodeSettings(
@@ -285,5 +287,7 @@ class _SettingsCompiler:
             for name, node in kumo.nodes.items()
         }
         return KumoSettings(
-            nodes=nodes, shaping_files={name: self._path(text) for name, text in kumo.shaping_files.items()}
+            nodes=nodes,
+            shaping_files={name: self._path(text) for name, text in kumo.shaping_files.items()},
+            sources={ip: SourceSettings(node=one.node, source=one.source) for ip, one in kumo.sources.items()},
         )

@@ -62,6 +62,15 @@ def _target_name(raw: object) -> str:
         raise Misspelt("bad-name", str(fault)) from None
 
 
+def _address(raw: object) -> str:
+    try:
+        return str(parse_value(ParamType.IP, _text(raw)))
+    except Misspelt:
+        raise
+    except ValueError as fault:
+        raise Misspelt("bad-address", str(fault)) from None
+
+
 def _redis_url(raw: object) -> str:
     text = _text(raw)
     if "@" in text:
@@ -99,6 +108,7 @@ FilePaths = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
 TargetName = Annotated[str, BeforeValidator(_target_name), WithJsonSchema({"type": "string"})]
+Address = Annotated[str, BeforeValidator(_address), WithJsonSchema({"type": "string"})]
 Listen = Annotated[str, BeforeValidator(_listen), WithJsonSchema({"type": "string"})]
 RedisUrl = Annotated[str, BeforeValidator(_redis_url), WithJsonSchema({"type": "string", "format": "uri"})]
 Program = Annotated[str, BeforeValidator(_program), WithJsonSchema({"type": "string", "pattern": "^/"})]
@@ -272,6 +282,14 @@ class NodeShape(Shape):
     basic_auth: BasicAuthShape | None = Field(default=None, description="How we say who we are.")
 
 
+class SourceShape(Shape):
+    """An egress source of one kumod."""
+
+    noun: ClassVar[str] = "a source"
+    node: TargetName = Field(description="The kumod that has it, by its name under nodes.")
+    source: TargetName = Field(description="Its name in that kumod's policy, such as ip-1.")
+
+
 class KumoShape(Shape):
     """The kumods we may act on."""
 
@@ -281,6 +299,9 @@ class KumoShape(Shape):
     )
     shaping_files: dict[TargetName, FilePath] = Field(
         default_factory=dict, description="For nodes whose shaping may be edited: the TOML file they read."
+    )
+    sources: dict[Address, SourceShape] = Field(
+        default_factory=dict, description="The egress source that sends from each address, for kumomta.suspend_source."
     )
 
 

@@ -1,6 +1,6 @@
 """A stand-in for the Docker Engine of the demo: one container, which is the simulated kumod, on a Unix socket.
 
-`python -m remediator.demo.docker SOCKET CONTAINER CONTROL_URL`. Only what a restart needs: inspect and restart.
+`python -m remediator.demo.docker SOCKET CONTAINER CONTROL_URL`. Only what our actions need: list, inspect, logs and restart.
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ def create_app(container: str, control_url: str) -> Starlette:
         state = {"Status": "running", "Running": True, "Restarting": False, "StartedAt": started["at"]}
         return JSONResponse({"Id": "0" * 64, "Name": f"/{container}", "State": state})
 
+    async def listing(_request: Request) -> Response:
+        return JSONResponse([{"Id": "0" * 64, "Names": [f"/{container}"], "State": "running", "Status": "Up"}])
+
+    async def logs(_request: Request) -> Response:
+        return Response(b"")
+
     async def restart(request: Request) -> Response:
         if request.path_params["name"] != container:
             return JSONResponse({"message": f"No such container: {request.path_params['name']}"}, 404)
@@ -41,7 +47,9 @@ def create_app(container: str, control_url: str) -> Starlette:
     routes = []
     for prefix in ("", "/v1.41", "/v1.43", "/v1.45"):
         routes += [
+            Route(f"{prefix}/containers/json", listing),
             Route(f"{prefix}/containers/{{name}}/json", inspect),
+            Route(f"{prefix}/containers/{{name}}/logs", logs),
             Route(f"{prefix}/containers/{{name}}/restart", restart, methods=["POST"]),
             Route(f"{prefix}/version", version),
         ]

@@ -15,6 +15,7 @@ from remediator.actions.targets import (
     PrometheusTarget,
     RedisServer,
     RedisTargets,
+    Source,
     Targets,
 )
 from remediator.config import Settings, read_secret
@@ -31,6 +32,7 @@ def targets_of(settings: Settings, storage: Path) -> Targets:
         kumo=KumoTargets(
             nodes={name: _node(name, node) for name, node in named.kumomta.nodes.items()},
             shaping_files=named.kumomta.shaping_files,
+            sources={ip: Source(node=one.node, source=one.source) for ip, one in named.kumomta.sources.items()},
         )
         if named.kumomta is not None
         else KumoTargets(nodes={}),

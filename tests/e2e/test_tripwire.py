@@ -53,12 +53,22 @@ LIVE = {
     "pause-and-throttle-domain": {"connect", "send", "file"},
     "raise-sending-rate": {"connect", "file"},
     "restart-kumod": {"connect"},
+    "rotate-away-from-address": {"connect"},
+    "pause-campaign": {"connect", "send"},
+    "relieve-node": {"connect"},
+    "delivery-report": {"connect"},
+    "complaint-report": set(),
+    "check-alert": {"connect"},
     "a-request": {"connect", "send"},
     "a-program": {"process"},
     "a-silence": {"connect", "send"},
     "a-cache": {"connect"},
 }
-BOOKS = {"shipped, and every other action": TOP / "rules" / "mail.yml", "demo": TOP / "remediator/demo/files/rules.yml"}
+BOOKS = {
+    "shipped, and every other action": TOP / "rules" / "incidents.yml",
+    "demo": TOP / "remediator/demo/files/rules.yml",
+}
+WORDS = {"node": "mta1", "ip": "192.0.2.10", "campaign": "spring", "alert": "Other"}
 DOMAINS = {"raise-sending-rate": "yahoo.com"}  # else its lock would be held by the run before
 
 
@@ -72,6 +82,7 @@ targets:
   kumomta:
     nodes: {{ mta1: {{ url: "http://127.0.0.1:{kumo}" }} }}
     shaping_files: {{ mta1: kumod/shaping.toml }}
+    sources: {{ 192.0.2.10: {{ node: mta1, source: ip-1 }} }}
   docker: {{ socket: docker.sock, allow: [mta1] }}
   redis: {{ cache: {{ url: "redis://127.0.0.1:{free_port()}" }} }}
   http: {{ allow: ["http://127.0.0.1:{there}/"] }}
@@ -103,8 +114,8 @@ def play(house: House, asked: frozenset[int]) -> dict[str, list[Tripped]]:
     found = {}
     for playbook in told["playbooks"]:
         name = playbook["name"]
-        words = {"node": "mta1", "domain": DOMAINS.get(name, "gmail.com")}
-        params = {param: words[param] for param in playbook["params"]}
+        words = {**WORDS, "domain": DOMAINS.get(name, "gmail.com")}
+        params = {param: words[param] for param in playbook.get("params", {})}
         mark(house, f"{BEGIN}/{name}")
         answer = httpx.post(
             f"{house.url}/api/v1/run",

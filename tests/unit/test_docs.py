@@ -193,9 +193,17 @@ def test_every_metric_that_a_page_names_exists() -> None:
         assert (page.name, sorted(named - known)) == (page.name, [])
 
 
-@pytest.mark.parametrize("path", sorted(HOUSE.glob("rules/*.yml")), ids=lambda path: path.name)
-def test_the_shipped_rules_load(path: Path, tmp_path: Path) -> None:
-    assert faults(tmp_path, path.read_text(encoding="utf-8")) == []
+def test_the_shipped_rules_load_together(tmp_path: Path) -> None:
+    paths = [path for path in sorted(HOUSE.glob("rules/*.yml")) if not path.name.endswith("_test.yml")]
+    copies = [written(tmp_path, path.name, path.read_text(encoding="utf-8")) for path in paths]
+    loaded = load_rules(copies, describe_catalogue(), server_mode=Mode.AUTO)
+    assert loaded.ruleset.rules
+    assert [str(warning) for warning in loaded.warnings] == []
+
+
+@pytest.mark.parametrize("name", ["incidents.yml", "packs/command-line.yml"])
+def test_incidents_load_alone(name: str, tmp_path: Path) -> None:
+    assert faults(tmp_path, (HOUSE / "rules" / name).read_text(encoding="utf-8")) == []
 
 
 def test_the_rules_of_the_demo_load(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ word and then takes the request to mean everything (kumomta.md §2.11a).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from remediator.actions.http_client import Answer, Credentials, HttpClient, Lost, NotSent, Reply, Request, judge
 from remediator.actions.kumomta.selectors import Selectors
@@ -20,6 +22,7 @@ SUSPEND_READY = "/api/admin/suspend-ready-q/v1"
 BOUNCE = "/api/admin/bounce/v1"
 REBIND = "/api/admin/rebind/v1"
 BUMP = "/api/admin/bump-config-epoch"
+COMPACT = "/api/admin/spool-compact/v1"
 OPENAPI = "/api-docs/openapi.json"
 # How long a node's description is believed (s): a kumod is upgraded by a restart, which takes longer than that.
 BELIEVED = 60.0
@@ -51,6 +54,7 @@ class Kumod:
         self._http = http
         self._clock = clock
         self._described: dict[str, Described] = {}
+        self._locks: dict[Path, asyncio.Lock] = {}
 
     @property
     def targets(self) -> KumoTargets | None:
@@ -68,6 +72,22 @@ class Kumod:
         """The node of this name."""
         found = self._targets.nodes.get(str(name)) if self._targets else None
         return found or Unreadable(sentence=(self.node_faults(name) or ["no kumod is configured"])[0])
+
+    def lock(self, path: Path) -> asyncio.Lock:
+        """Held while a shaping file is changed: all actions that edit one take it, so that none undoes another's edit."""
+        return self._locks.setdefault(path, asyncio.Lock())
+
+    def source(self, ip: object) -> tuple[Node, str] | Unreadable:
+        """The node and the egress source that send from this address."""
+        known = self._targets.sources if self._targets is not None else {}
+        found = known.get(str(ip))
+        if found is not None:
+            node = self.node(found.node)
+            return node if isinstance(node, Unreadable) else (node, found.source)
+        names = ", ".join(sorted(known)) or "none"
+        return Unreadable(
+            sentence=f"no source is known to send from {ip!r} (known: {names}); add it to the settings under kumomta sources"
+        )
 
     def aim(self, arguments: Mapping[str, object]) -> tuple[Node, Selectors] | Unreadable:
         """The node and the queues that these arguments name; what is wrong with them is never guessed around."""

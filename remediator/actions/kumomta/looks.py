@@ -30,11 +30,11 @@ async def ready_counts(kumod: Kumod, node: Node, *, until: float) -> dict[str, f
 
 
 def _ready(document: object) -> dict[str, float]:
-    services = _by_label(document, "ready_count", "service")
+    services = by_label(document, "ready_count", "service")
     return {name.removeprefix("smtp_client:"): n for name, n in services.items() if name.startswith("smtp_client:")}
 
 
-def _by_label(document: object, family: str, label: str) -> dict[str, float]:
+def by_label(document: object, family: str, label: str) -> dict[str, float]:
     """The values of a family with one label, in kumod's own JSON form of metrics."""
     found: object = document
     for part in (family, "value", label):
@@ -79,7 +79,7 @@ class QueueReport(WithoutCheck, WithoutUndo):
         metrics = await self._kumod.document(node, METRICS, until=until, what="the metrics")
         if isinstance(metrics, Unreadable):
             return failed_for_now(metrics.sentence)
-        scheduled = _by_label(metrics, "scheduled_count", "queue")
+        scheduled = by_label(metrics, "scheduled_count", "queue")
         domain = call.arguments.get("domain")
         if domain:
             scheduled = {

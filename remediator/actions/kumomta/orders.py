@@ -130,7 +130,7 @@ async def lift(kumod: Kumod, order: Order, call: Call, receipt: Mapping[str, obj
         return await _ended_by_itself(kumod, order, call, receipt, until)
     for entry in ours:
         removed = await kumod.remove(order.node, order.path, str(entry["id"]), until=until)
-        if not _is_gone(removed):
+        if not gone(removed):
             result = UndoResult.UNKNOWN if removed.result is Result.UNKNOWN else UndoResult.FAILED
             return UndoOutcome(result=result, sentence=removed.sentence)
     told = await _flushed(kumod, order, call, until)
@@ -166,12 +166,13 @@ async def clear(kumod: Kumod, order: Order, call: Call) -> Outcome:
         return ok(f"{where} lists no order for {order.told}")
     for entry in fitting:
         removed = await kumod.remove(order.node, order.path, str(entry["id"]), until=until)
-        if not _is_gone(removed):
+        if not gone(removed):
             return removed if removed.result is not Result.FAILED else failed_for_now(removed.sentence)
     return ok(f"{order.told} on {where} is no longer {order.verb}{await _flushed(kumod, order, call, until)}")
 
 
-def _is_gone(removed: Outcome) -> bool:
+def gone(removed: Outcome) -> bool:
+    """Whether an entry that was to be removed is not there any more, by whichever hand."""
     return removed.result is Result.OK or removed.evidence.get("status") == 404
 
 

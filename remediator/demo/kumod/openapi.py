@@ -23,6 +23,7 @@ SINCE: Mapping[str, str] = {
     "/api/admin/ready-q-states/v1": "2025.01.23",
     "/api/admin/inspect-sched-q/v1": "2025.01.29",
     "/api/machine-info": "2026.03.04",
+    "/api/admin/spool-compact/v1": "2026.07",
 }
 _TEXT = {"type": ["string", "null"]}
 _MUST = {"type": "string"}
@@ -40,6 +41,7 @@ _BODIES: Mapping[tuple[str, str], str] = {
     ("/api/admin/rebind/v1", "POST"): "RebindV1Request",
     ("/api/admin/set_diagnostic_log_filter/v1", "POST"): "SetDiagnosticFilterRequest",
     ("/api/inject/v1", "POST"): "InjectV1Request",
+    ("/api/admin/spool-compact/v1", "POST"): "SpoolCompactV1Request",
 }
 INJECT_FIELDS = (
     "envelope_sender", "recipients", "content", "substitutions", "deferred_spool", "deferred_generation", "trace_headers",
@@ -104,6 +106,7 @@ def _schemas(node: Kumod) -> dict[str, object]:
         "BounceV1CancelRequest": _schema({"id": _ID}, ["id"]),
         "RebindV1Request": _schema(rebind, ["reason", "data"]),
         "SetDiagnosticFilterRequest": _schema({"filter": _MUST}, ["filter"]),
+        "SpoolCompactV1Request": _schema({"name": _MUST}, ["name"]),
         "InjectV1Request": _schema({name: {} for name in INJECT_FIELDS}, list(INJECT_FIELDS[:3])),
     }
     if node.since(BOUNCE_IS_STRICT):

@@ -164,6 +164,13 @@ def bump_config_epoch(node: Kumod, call: Call) -> Reply:
     return applied("")
 
 
+def compact_spool(node: Kumod, call: Call) -> Reply:
+    """Compact a spool; the answer comes when it is done."""
+    del node
+    name = Fields(call).text("name")
+    return applied("") if name in {"data", "meta"} else plain(f"Error: no such spool {name}", 500)
+
+
 def set_log_filter(node: Kumod, call: Call) -> Reply:
     """Change the log level; there is no way to ask for the old one."""
     wanted = Fields(call).text("filter")
@@ -254,6 +261,7 @@ ROUTES: Mapping[str, Mapping[str, Endpoint]] = {
     "/api/admin/inspect-sched-q/v1": {"GET": inspection.scheduled_queue},
     "/api/admin/ready-q-states/v1": {"GET": inspection.ready_states},
     "/api/admin/set_diagnostic_log_filter/v1": {"POST": set_log_filter},
+    "/api/admin/spool-compact/v1": {"POST": compact_spool},
     "/api/machine-info": {"GET": inspection.machine},
     "/api/check-liveness/v1": {"GET": liveness},
     "/api/inject/v1": {"POST": inject},

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from remediator.config import load_settings, read_secret, rule_paths
-from remediator.config.settings import BasicAuth, PersonSettings, RedisSettings, Settings, WebhookSettings
+from remediator.config.settings import (
+    BasicAuth,
+    PersonSettings,
+    RedisSettings,
+    Settings,
+    SourceSettings,
+    WebhookSettings,
+)
 from remediator.core.fleet import FirstRuns, FleetLimits, StormLimits
 from remediator.core.rules import Limit, Mode
 from remediator.errors import InvalidConfiguration
@@ -52,6 +59,7 @@ targets:
     nodes:
       mta1.example:8000: { url: http://mta1.example:8000/, basic_auth: { username: us, password_file: secret } }
     shaping_files: { mta1.example:8000: shaping.toml }
+    sources: { 192.0.2.10: { node: mta1.example:8000, source: ip-1 } }
   docker: { socket: /run/docker.sock, allow: [kumod] }
   redis: { cache: { url: redis://127.0.0.1:6379 }, other: { url_file: secret } }
   http: { allow: http://127.0.0.1:8000/ }
@@ -117,6 +125,7 @@ def test_targets_arrive_and_what_is_not_named_is_not_there(directory: Path) -> N
     assert targets.kumomta is not None
     assert targets.kumomta.nodes["mta1.example:8000"].url == "http://mta1.example:8000"
     assert targets.kumomta.shaping_files == {"mta1.example:8000": directory / "shaping.toml"}
+    assert targets.kumomta.sources == {"192.0.2.10": SourceSettings(node="mta1.example:8000", source="ip-1")}
     assert targets.docker is not None
     assert targets.docker.allow == ("kumod",)
     assert targets.redis["cache"] == RedisSettings(url="redis://127.0.0.1:6379")
@@ -187,3 +196,16 @@ def test_a_settings_file_that_others_may_write_is_refused(directory: Path) -> No
     path.chmod(0o666)
     with pytest.raises(InvalidConfiguration, match="writable-file"):
         load_settings(path)
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("192.0.2.10: { node: mta2, source: ip-1 }", "there is no node 'mta2'"),
+        ("mx.example: { node: mta1, source: ip-1 }", "mx.example"),
+    ],
+)
+def test_a_source_is_of_a_known_node_and_has_an_address(directory: Path, source: str, told: str) -> None:
+    kumo = f"targets: {{ kumomta: {{ nodes: {{ mta1: {{ url: http://mta1 }} }}, sources: {{ {source} }} }} }}\n"
+    with pytest.raises(InvalidConfiguration, match=told):
+        load_settings(write(directory, kumo))
