@@ -360,8 +360,8 @@ class Surface(Protocol):
         """The head's sequence number, as soon as it is beyond `after` or after `seconds`."""
         ...
 
-    async def explain(self, labels: Mapping[str, str]) -> Sequence[ExplanationView]:
-        """What every rule would say to this alert now, the matching ones first, else the nearest miss."""
+    async def explain(self, labels: Mapping[str, str], rule: str = "") -> Sequence[ExplanationView]:
+        """What every rule (or `rule`, which may come due by a schedule) would say now, the matching ones first."""
         ...
 
     async def approve(self, name: str, *, digest: str, by: str, reason: str) -> None:

@@ -63,11 +63,13 @@ def explain(
 ) -> None:
     """Would this alert act, why, and what exactly would be done?
 
-    PAYLOAD is a notification as Alertmanager posts it, or one alert, as JSON; - reads it from stdin. Exits 0 if a rule
-    would run or ask a person, 1 if none would.
+    PAYLOAD is a notification as Alertmanager posts it, or one alert, as JSON; - reads it from stdin. A rule that starts
+    by a schedule is explained by --rule alone. Exits 0 if a rule would run or ask a person, 1 if none would.
     """
-    alerts = _alerts(payload, labels_text)
-    told = [(labels, _explained(client, labels, config_file, offline=offline)) for labels in alerts]
+    due = rule and payload is None and labels_text is None
+    alerts = [{}] if due else _alerts(payload, labels_text)
+    asked = rule if due else ""
+    told = [(labels, _explained(client, labels, asked, config_file, offline=offline)) for labels in alerts]
     told = [(labels, [view for view in views if not rule or view.rule == rule]) for labels, views in told]
     if form == "json":
         plainly = [view for _, views in told for view in views]
@@ -146,11 +148,12 @@ def _labels_in(body: bytes, where: str) -> list[Mapping[str, str]]:
 
 
 def _explained(
-    client: Client, labels: Mapping[str, str], config_file: Path | None, *, offline: bool
+    client: Client, labels: Mapping[str, str], rule: str, config_file: Path | None, *, offline: bool
 ) -> Sequence[ExplanationView]:
     if not offline:
         try:
-            return client.post("/api/v1/explain", {"labels": dict(labels)}).read(_Told).rules
+            asked = {"labels": dict(labels)} | ({"rule": rule} if rule else {})
+            return client.post("/api/v1/explain", asked).read(_Told).rules
         except Unreachable as fault:
             if config_file is None:
                 raise Unreachable(f"{fault.message}; or explain without it: --config.file FILE") from fault
@@ -160,7 +163,7 @@ def _explained(
         raise click.UsageError("--offline needs --config.file: which rules?")
     from remediator.service import explain_offline
 
-    views: Sequence[ExplanationView] = explain_offline(config_file, labels)
+    views: Sequence[ExplanationView] = explain_offline(config_file, labels, rule)
     return views
 
 
@@ -198,6 +201,7 @@ def _matched(view: ExplanationView, width: int) -> list[str]:
     name = f"rule {plain(view.rule)}"
     space = max(2, width - len(name) - len(word))
     lines = [click.style(name, bold=True) + " " * space + click.style(word, fg=colour, bold=True)]
+    lines += _block("start", [plain(view.schedule)] if view.schedule else [], width)
     lines += _block("match", [f"{'✓' if match.ok else '✗'} {plain(match.matcher)}" for match in view.matches], width)
     lines += _block("group", [f"{plain(name)} = {plain(value)}" for name, value in sorted(view.target.items())], width)
     if view.plan is not None and view.plan.when is not None:

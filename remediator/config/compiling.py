@@ -18,6 +18,7 @@ from remediator.config.compiling_brakes import (
     compile_min_healthy,
     compile_trust,
 )
+from remediator.config.compiling_schedule import check_start, compile_schedule, target_labels
 from remediator.config.documents import Document, Path
 from remediator.config.faults import Faults, shape_keys
 from remediator.config.placeholders import Blanks, has_ratio, plain_text, read_query, read_template
@@ -105,6 +106,8 @@ def _warn_of_twins(files: Files, rules: tuple[Rule, ...], faults: Faults) -> Non
     first: dict[frozenset[str], Rule] = {}
     items = {item.shape.name: item for item in files.rules}
     for rule in rules:
+        if not rule.match:
+            continue
         twin = first.setdefault(frozenset(map(str, rule.match)), rule)
         if twin is not rule and rule.name in items:
             item = items[rule.name]
@@ -122,13 +125,17 @@ class _RuleCompiler:
         self._defaults = defaults
         self._known = known
         self._faults = known.faults
-        self._blanks = Blanks(names={"labels": frozenset(item.shape.group_by)}, place="a rule")
+        names = {"labels": frozenset(target_labels(item.shape))}
+        source = "target" if item.shape.schedule is not None else "group_by"
+        self._blanks = Blanks(names=names, place="a rule", labels_in=source)
 
     def rule(self) -> Rule | None:
         """The rule, if nothing is wrong with it."""
         shape, before = self._shape, len(self._faults.problems)
+        check_start(self.site, shape)
         self._check_group_by()
-        match = self._match()
+        match = self._match() if shape.match is not None else ()
+        schedule = compile_schedule(self.site, shape)
         when = self._condition(("when",), shape.when.expr, shape.when.hold) if shape.when else None
         guards = self._guards()
         ladder = self._ladder()
@@ -141,7 +148,7 @@ class _RuleCompiler:
         return Rule(
             name=shape.name,
             match=match,
-            group_by=tuple(shape.group_by),
+            group_by=tuple(target_labels(shape)),
             ladder=ladder,
             summary=shape.summary or "",
             runbook_url=shape.runbook_url or "",
@@ -152,6 +159,8 @@ class _RuleCompiler:
             give_up=min(shape.give_up or self._defaults.give_up or GIVE_UP, self._known.max_wait),
             approval_timeout=approval.timeout if approval else APPROVAL_TIMEOUT,
             source=self._item.source,
+            schedule=schedule,
+            target=dict(shape.target or {}),
         )
 
     @property
@@ -172,8 +181,8 @@ class _RuleCompiler:
         plain_text(self._item.document, self._at("runbook_url"), self._shape.runbook_url, self._faults)
 
     def _check_group_by(self) -> None:
-        document, labels = self._item.document, self._shape.group_by
-        if not labels:
+        document, labels = self._item.document, self._shape.group_by or []
+        if self._shape.group_by is not None and not labels:
             sentence = "group_by is empty: without a target there is nothing to lock, to count or to leave alone"
             self._faults.error(document.at(self._at("group_by")), "empty-selector", sentence, "name a label")
         for place, label in enumerate(labels):
@@ -184,7 +193,7 @@ class _RuleCompiler:
     def _match(self) -> tuple[Matcher, ...]:
         found: list[Matcher] = []
         document, before = self._item.document, len(self._faults.problems)
-        for place, text in enumerate(self._shape.match):
+        for place, text in enumerate(self._shape.match or ()):
             path = self._at("match", place) if self._at("match", place) in document.spots else self._at("match")
             try:
                 found.extend(parse_matchers(text))

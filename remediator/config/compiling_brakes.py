@@ -74,7 +74,7 @@ def compile_trust(site: Site, shape: RuleShape, own: GuardsShape, file: GuardsSh
     A rule that asks Prometheus nothing has nothing to trust. One with `instance` in its target trusts only a target whose
     scrape works, where it is scraped under that name, unless its own condition is about that: `up`, or missing series.
     """
-    if own.trust == Trust.TARGET and INSTANCE not in shape.group_by:
+    if own.trust == Trust.TARGET and INSTANCE not in (shape.target or shape.group_by or ()):
         sentence = f"whose scrape? '{INSTANCE}' is not in group_by"
         site.faults.error(
             site.document.at((*site.path, "guards", "trust")), "no-instance", sentence, "write prometheus"
@@ -85,7 +85,9 @@ def compile_trust(site: Site, shape: RuleShape, own: GuardsShape, file: GuardsSh
     conditions = own.require if own.require is not None else file.require
     if shape.when is None and not conditions and not (own.min_healthy or file.min_healthy):
         return Trust.UNCHECKED
-    if INSTANCE not in shape.group_by or (shape.when is not None and asks_for_the_scrape(shape.when.expr)):
+    if INSTANCE not in (shape.target or shape.group_by or ()) or (
+        shape.when is not None and asks_for_the_scrape(shape.when.expr)
+    ):
         return Trust.PROMETHEUS
     return Trust.IF_SCRAPED
 

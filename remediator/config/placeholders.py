@@ -34,6 +34,7 @@ class Blanks:
 
     names: Mapping[str, Collection[str]]
     place: str
+    labels_in: str = "group_by"  # the key that names the labels which may be used
 
 
 _SENTINEL = re.compile(r"zq([0-9]{1,4})qz")
@@ -87,8 +88,13 @@ def _refuse(document: Document, path: Path, start: int, reference: Reference, bl
         usable = " and ".join(f"{word}.…" for word in blanks.names)
         faults.error(position, "placeholder-scope", f"{reference} is not known in {blanks.place}", f"use {usable}")
     elif scope == "labels":
-        sentence = f"labels.{name} is used, but group_by lacks {name}: one incident could have several values of it"
-        faults.error(position, "label-not-grouped", sentence, f"add {name} to group_by")
+        why = (
+            "one incident could have several values of it"
+            if blanks.labels_in == "group_by"
+            else "nothing says its value"
+        )
+        sentence = f"labels.{name} is used, but {blanks.labels_in} lacks {name}: {why}"
+        faults.error(position, "label-not-grouped", sentence, f"add {name} to {blanks.labels_in}")
     else:
         sentence = f"{blanks.place} has no {'parameter' if scope == 'params' else scope} '{name}'"
         faults.error(position, "unknown-param", sentence, nearest(name, known))

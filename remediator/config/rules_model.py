@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from remediator.config.brakes_model import BreakerShape, Inhibitions, MinHealthyShape
+from remediator.config.schedule_model import ScheduleField, TargetLabels
 from remediator.config.shapes import (
     Count,
     LabelName,
@@ -124,15 +125,23 @@ class ApprovalShape(Shape):
 
 
 class RuleShape(Shape):
-    """When to act: matchers, target, condition, guards, mode and playbook."""
+    """When to act: matchers (or a schedule), target, condition, guards, mode and playbook."""
 
     noun: ClassVar[str] = "a rule"
     name: Name = Field(description="Names the rule in log, metrics and console; unique.")
     summary: Text | None = Field(default=None, description="One sentence for people.")
     runbook_url: Url | None = Field(default=None, description="Where people read on.")
-    match: Texts = Field(description="Matchers as in Alertmanager; all must pass. A text or a list of texts.")
-    group_by: LabelNames = Field(
-        description="The labels that make the target: one incident, lock and cooldown per value."
+    match: Texts | None = Field(
+        default=None, description="Matchers as in Alertmanager; all must pass. A text or a list of texts."
+    )
+    group_by: LabelNames | None = Field(
+        default=None, description="The labels that make the target: one incident, lock and cooldown per value."
+    )
+    schedule: ScheduleField | None = Field(
+        default=None, description="Instead of match: when the rule comes due by itself, as a cron expression."
+    )
+    target: TargetLabels | None = Field(
+        default=None, description="With schedule, instead of group_by: the target, label by label."
     )
     when: WhenShape | None = Field(default=None, description="Asked of Prometheus before anything is touched.")
     guards: GuardsShape | None = Field(default=None, description="Every reason not to act.")

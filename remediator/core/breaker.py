@@ -137,7 +137,7 @@ def relapse_of(before: State, fact: e.IncidentOpened, opened: Moment, window: fl
     """The relapse that this incident is, if the last run of its rule on its target had helped less than `window` s ago."""
     target = target_text(fact.target)
     track = track_of(before, fact.rule, target)
-    if fact.by or track is None or not track.may_relapse or window <= 0:
+    if fact.by or not fact.episode or track is None or not track.may_relapse or window <= 0:
         return None
     after = opened.since(track.ended)
     if after > window:

@@ -52,6 +52,7 @@ from remediator.core.kinds import (
 from remediator.core.kinds_fleet import CautionBegan, StormBegan, StormEnded
 from remediator.core.kinds_keeping import JournalPruned, StateSwept
 from remediator.core.kinds_rules import RuleDemoted, RuleRestored, RunRelapsed
+from remediator.core.kinds_schedules import ScheduleDue, ScheduleSet
 
 AnyFact = (
     JournalOpened | ServiceStarted | ServiceStopped | LeaseTaken | ConfigLoaded | ConfigRefused
@@ -60,7 +61,7 @@ AnyFact = (
     | StepIntent | StepOutcome | VerifyStarted | VerifyLooked | VerifyConcluded | RollbackStarted | RunParked | RunReminded
     | PersonDecided | RunEnded | LateEvidence | UndoIntent | UndoConcluded | PauseSet | PauseCleared | Escalated
     | MessageIntent | MessageOutcome | Quarantined | StateSwept | JournalPruned | CautionBegan | StormBegan | StormEnded
-    | RunRelapsed | RuleDemoted | RuleRestored
+    | RunRelapsed | RuleDemoted | RuleRestored | ScheduleSet | ScheduleDue
 )  # fmt: skip
 
 
@@ -198,6 +199,8 @@ __all__ = [
     "RunRelapsed",
     "RunReminded",
     "RunStarted",
+    "ScheduleDue",
+    "ScheduleSet",
     "ServiceStarted",
     "ServiceStopped",
     "StateSwept",

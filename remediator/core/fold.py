@@ -16,6 +16,7 @@ import msgspec
 from remediator.core import entries as e
 from remediator.core import leases
 from remediator.core.fold_runs import fold_run
+from remediator.core.fold_schedules import schedule_due, schedule_set, without_unloaded
 from remediator.core.forgetting import next_number, swept
 from remediator.core.state import (
     Caution,
@@ -73,6 +74,7 @@ def _lease_taken(state: State, fact: e.LeaseTaken, entry: e.Entry) -> State:
 
 def _config(state: State, fact: e.ConfigLoaded, _entry: e.Entry) -> State:
     longest = max(fact.longest_window, state.longest_window)
+    state = without_unloaded(state, fact.rules)
     return replace(state, rules_digest=fact.digest, longest_window=longest)
 
 
@@ -326,6 +328,14 @@ def _pruned(state: State, fact: e.JournalPruned, _entry: e.Entry) -> State:
     return replace(state, pruned_seq=fact.seq, pruned_mac=fact.mac)
 
 
+def _schedule_set(state: State, fact: e.ScheduleSet, entry: e.Entry) -> State:
+    return schedule_set(state, fact, entry.at)
+
+
+def _schedule_due(state: State, fact: e.ScheduleDue, _entry: e.Entry) -> State:
+    return schedule_due(state, fact)
+
+
 _Folder = Callable[[State, F, e.Entry], State]
 _FOLDERS: dict[type[e.Fact], Callable[..., State]] = {
     e.JournalOpened: _opened,
@@ -344,6 +354,8 @@ _FOLDERS: dict[type[e.Fact], Callable[..., State]] = {
     e.NotificationDisposed: _disposed,
     e.EpisodeLapsed: _lapsed,
     e.StateSwept: _swept,
+    e.ScheduleSet: _schedule_set,
+    e.ScheduleDue: _schedule_due,
     e.JournalPruned: _pruned,
     e.IncidentOpened: _incident_opened,
     e.IncidentClosed: _incident_closed,

@@ -30,12 +30,15 @@ class Miss:
 
 
 class RuleIndex:
-    """Finds the rules for an alert; a rule is a sequence of matchers that must all pass, named by its place."""
+    """Finds the rules for an alert; a rule is a sequence of matchers that must all pass, named by its place.
+
+    None stands for a rule that no alert concerns: it is never found.
+    """
 
     __slots__ = ("_always", "_filed", "_pairs", "_rules")
 
-    def __init__(self, matchers_by_rule: Sequence[Sequence[Matcher]]) -> None:
-        self._rules = tuple(tuple(matchers) for matchers in matchers_by_rule)
+    def __init__(self, matchers_by_rule: Sequence[Sequence[Matcher] | None]) -> None:
+        self._rules = tuple(tuple(matchers or ()) for matchers in matchers_by_rule)
         self._pairs: dict[_Pair, list[int]] = {}
         for place, matchers in enumerate(self._rules):
             for pair in dict.fromkeys(pair for matcher in matchers for pair in _pairs_of(matcher)):
@@ -43,7 +46,8 @@ class RuleIndex:
         self._filed: dict[_Pair, list[tuple[int, tuple[Matcher, ...]]]] = {}
         self._always: list[tuple[int, tuple[Matcher, ...]]] = []
         for place, matchers in enumerate(self._rules):
-            self._file(place, matchers)
+            if matchers_by_rule[place] is not None:
+                self._file(place, matchers)
 
     def _file(self, place: int, matchers: tuple[Matcher, ...]) -> None:
         """Puts one rule where it will be found; the matcher it is filed under has then passed and need not be tried."""

@@ -17,6 +17,7 @@ from remediator.core.matchers import Matcher
 from remediator.core.outcomes import EffectClass
 from remediator.core.params import ParamType
 from remediator.core.rendering import Template, Tree
+from remediator.core.schedules import Schedule
 
 
 class Mode(IntEnum):
@@ -86,6 +87,7 @@ class Rung:
 class Rule:
     """When to act: matchers, target (`group_by`), `when`, guards, mode and a ladder of playbooks.
 
+    Instead of matchers a rule may have a `schedule`; its `target` is then written down, and `group_by` names its labels.
     `give_up` is how long a run may wait for its guards or an approval before it expires (default 4 h).
     """
 
@@ -102,6 +104,8 @@ class Rule:
     give_up: float = 14400.0
     approval_timeout: float = 3600.0
     source: str = ""  # file:line, for people
+    schedule: Schedule | None = None
+    target: Mapping[str, str] = field(default_factory=dict)
 
 
 class OnError(StrEnum):
@@ -187,7 +191,7 @@ class Ruleset:
     index: RuleIndex = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "index", RuleIndex([rule.match for rule in self.rules]))
+        object.__setattr__(self, "index", RuleIndex([None if rule.schedule else rule.match for rule in self.rules]))
 
     def rule(self, name: str) -> Rule | None:
         """The rule called `name`, if it is loaded."""

@@ -24,6 +24,7 @@ from remediator.core.state import (
     Pause,
     Pending,
     Run,
+    Scheduled,
     State,
     Storm,
     Tally,
@@ -33,7 +34,7 @@ from remediator.core.state import (
 from remediator.core.state import Map as StateMap
 
 # Raised whenever the shape of the state changes: older snapshots are then dropped and rebuilt.
-SHAPE = 7
+SHAPE = 8
 # The journal may be pruned, and then there is nothing to rebuild a state from: from shape 3 on, fields are only added, each
 # with a default that older snapshots mean, and all shapes from this one on are read (tests/golden/snapshots).
 OLDEST_SHAPE = 3
@@ -72,6 +73,7 @@ class _Frozen(msgspec.Struct, frozen=True, kw_only=True):
     storm: Storm | None = None
     cautions: dict[str, Caution] = {}
     tracks: dict[str, tuple[Track, ...]] = {}
+    schedules: dict[str, Scheduled] = {}
 
 
 _decoder = msgspec.json.Decoder(_Frozen)

@@ -258,6 +258,13 @@ class Storm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended: Moment | None = None
 
 
+class Scheduled(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule's schedule as it is awaited (`text`); occurrences up to `last` (unix s) are decided, or count for nothing."""
+
+    text: str
+    last: float
+
+
 class Caution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Care that is due since a first start, an outage or a long pause; `used` counts the live runs that began since."""
 
@@ -342,6 +349,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     storm: Storm | None = None
     cautions: Map[str, Caution] = Map()
     tracks: Map[str, tuple[Track, ...]] = Map()  # by rule
+    schedules: Map[str, Scheduled] = Map()  # by rule
 
     @property
     def active_runs(self) -> tuple[Run, ...]:

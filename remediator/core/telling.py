@@ -137,6 +137,10 @@ def _tell_intake(fact: e.AnyFact) -> tuple[str, str] | None:
             return "lapsed", fact.reason
         case e.StateSwept():
             return "forgot", f"what was over before {clock_time(fact.before)}"
+        case e.ScheduleSet():
+            return "schedule", f"{fact.rule} starts by {fact.cron} ({fact.time_zone}) from here on"
+        case e.ScheduleDue():
+            return "due", f"{fact.rule}, {clock_time(fact.due)}: {fact.disposition}: {fact.reason}"
         case _:
             return None
 

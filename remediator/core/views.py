@@ -271,6 +271,7 @@ class ExplanationView(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan | None = None
     digest: str = ""
     nearest_miss: bool = False
+    schedule: str = ""  # of a rule that no alert starts: when it does
 
 
 class RuleView(msgspec.Struct, frozen=True, kw_only=True):
@@ -284,6 +285,8 @@ class RuleView(msgspec.Struct, frozen=True, kw_only=True):
     playbooks: tuple[str, ...]
     runbook_url: str
     source: str
+    schedule: str = ""
+    next_at: float | None = None
 
 
 class UndoneView(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,11 +13,14 @@ from remediator.core.facts import ask_guards
 from remediator.core.planning import Unplannable, nearest_miss, plan_run, target_of
 from remediator.core.plans import target_text
 from remediator.core.rules import Mode, Rule
+from remediator.core.schedules import Schedule
 from remediator.core.state import Incident, Run
+from remediator.core.telling import clock_time
 from remediator.core.verdicts import Answer, Decision
 from remediator.core.views import ExplanationView, MatchView
 from remediator.engine.admission import Admission
 from remediator.engine.parts import Parts
+from remediator.errors import RefusedRequest
 
 _WOULD = {Answer.ALLOW: "run", Answer.ASK: "ask", Answer.DEFER: "hold", Answer.DENY: "refuse"}
 # With more rules than this, those that do not match are left out, the nearest apart.
@@ -31,9 +34,14 @@ class Explainer:
         self._parts = parts
         self._admission = Admission(parts)
 
-    async def explain(self, labels: Mapping[str, str]) -> list[ExplanationView]:
-        """What each rule would say: those that match first, then the nearest miss, then the others if they are few."""
+    async def explain(self, labels: Mapping[str, str], rule: str = "") -> list[ExplanationView]:
+        """What each rule would say: those that match first, then the nearest miss, then the others if they are few.
+
+        With `rule`, what that one says; one that starts by a schedule tells what would be done if it came due now.
+        """
         ruleset = self._parts.config.ruleset
+        if rule:
+            return await self._alone(rule, labels)
         matching = set(ruleset.index.matching(labels))
         miss = ruleset.index.nearest(labels) if not matching else None
         told = [await self._matched(ruleset.rules[place], labels) for place in sorted(matching)]
@@ -42,13 +50,36 @@ class Explainer:
             rest = [miss.rule, *(place for place in rest if place != miss.rule)]
         if len(rest) > SHOW_ALL:
             rest = rest[:1] if miss is not None else []
-        told.extend(_missed(ruleset.rules[place], labels) for place in rest)
+        told.extend(self._missed(ruleset.rules[place], labels) for place in rest)
         if miss is not None:
             told[0] = _with(told[0], nearest_miss=True)
         if not told:
             sentence = nearest_miss(ruleset, labels)
             told.append(ExplanationView(rule="", source="", would="no_match", sentence=sentence, matches=()))
         return told
+
+    async def _alone(self, name: str, labels: Mapping[str, str]) -> list[ExplanationView]:
+        rule = self._parts.config.ruleset.rule(name)
+        if rule is None:
+            raise RefusedRequest(404, f"there is no rule {name!r}")
+        if rule.schedule is not None:
+            return [await self._matched(rule, rule.target)]
+        if all(matcher.matches(labels) for matcher in rule.match):
+            return [await self._matched(rule, labels)]
+        return [self._missed(rule, labels)]
+
+    def _missed(self, rule: Rule, labels: Mapping[str, str]) -> ExplanationView:
+        if rule.schedule is None:
+            return _missed(rule, labels)
+        sentence = f"no alert starts it; {self._schedule_text(rule.schedule)}"
+        return ExplanationView(
+            rule=rule.name, source=rule.source, would="no_match", sentence=sentence, matches=(), mode=rule.mode.word
+        )
+
+    def _schedule_text(self, schedule: Schedule) -> str:
+        following = schedule.following(self._parts.clock.now())
+        after = f", next {clock_time(following)}" if following is not None else ""
+        return f"it starts by its schedule {schedule.text}{after}"
 
     async def _matched(self, rule: Rule, labels: Mapping[str, str]) -> ExplanationView:
         mode = min(rule.mode, self._parts.config.mode)
@@ -59,6 +90,7 @@ class Explainer:
             sentence="",
             matches=_matches(rule, labels),
             mode=mode.word,
+            schedule=self._schedule_text(rule.schedule) if rule.schedule is not None else "",
         )
         if mode is Mode.OFF:
             return _with(base, sentence="its mode is off")
@@ -73,7 +105,7 @@ class Explainer:
         running = self._parts.journal.state.open_by_key.get((rule.name, target_text(target)))
         if running is not None:
             return _with(base, would="join", sentence=f"{running} is at work on {target_text(target)}")
-        decision = await self._decision(labels, target, planned)
+        decision = await self._decision(labels, target, planned, "" if rule.schedule is not None else "explain")
         strict = decision.strictest
         sentence = (
             f"{len(decision.verdicts)} guards pass"
@@ -82,7 +114,9 @@ class Explainer:
         )
         return _with(base, would=_WOULD[decision.answer], sentence=sentence, verdicts=decision.verdicts)
 
-    async def _decision(self, labels: Mapping[str, str], target: dict[str, str], planned: RunPlanned) -> Decision:
+    async def _decision(
+        self, labels: Mapping[str, str], target: dict[str, str], planned: RunPlanned, episode: str
+    ) -> Decision:
         moment = self._parts.journal.moment()
         run = Run(
             id=planned.run,
@@ -98,14 +132,15 @@ class Explainer:
             rule=planned.plan.rule,
             target=target,
             labels=dict(labels),
-            episodes=("explain",),
+            episodes=(episode,) if episode else (),
             opened=moment,
             changed_at=moment.at,
         )
         state = self._parts.journal.state
         shown = msgspec.structs.replace(state, incidents=state.incidents.set(incident.id, incident))
         facts = self._parts.facts(shown, run, moment)
-        evidence = replace(await self._admission.gather(run), alert=await self._admission.alert(labels))
+        alert = await self._admission.alert(labels) if episode else None
+        evidence = replace(await self._admission.gather(run), alert=alert)
         return ask_guards(self._parts.guards, replace(facts, evidence=evidence))
 
 

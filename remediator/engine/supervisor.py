@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from remediator.core import entries as e
 from remediator.core.consequences import ENTAILING, consequences
@@ -22,6 +23,8 @@ from remediator.engine.parts import Parts
 from remediator.engine.planner import PlannerLoop
 from remediator.engine.retention import Retention
 from remediator.engine.runner import Runner
+from remediator.engine.scheduling import BELL as SCHEDULE_BELL
+from remediator.engine.scheduling import Scheduling
 from remediator.engine.timers import BELL as TIMER_BELL
 from remediator.engine.timers import Timers
 from remediator.engine.undoing import BELL as UNDO_BELL
@@ -45,6 +48,7 @@ class Engine:
         self._planner = PlannerLoop(parts)
         self._outbox = Outbox(parts)
         self._timers = Timers(parts)
+        self._scheduling = Scheduling(parts)
         self._leases = Leases(parts)
         self._retention = Retention(parts)
         self.intake = Intake(parts)
@@ -73,8 +77,8 @@ class Engine:
             async with asyncio.TaskGroup() as group:
                 for run in self.parts.journal.state.active_runs:
                     self._drive(run.id)
-                for loop in (self._planner, self._undoing, self._outbox, self._timers, self._retention):
-                    self._loops.append(group.create_task(loop.watch()))
+                for loop in self._watching():
+                    self._loops.append(group.create_task(loop))
             while self._drivers:  # asked to stop: those that still make an attempt
                 await asyncio.wait(self._drivers.values())
         finally:
@@ -84,6 +88,11 @@ class Engine:
                 driver.cancel()
             if drivers:
                 await asyncio.wait(drivers)
+
+    def _watching(self) -> list[Coroutine[Any, Any, None]]:
+        """The loops that go on until the end."""
+        loops = (self._planner, self._undoing, self._outbox, self._timers, self._retention, self._scheduling)
+        return [loop.watch() for loop in loops]
 
     async def stop(self, grace: float) -> None:
         """No new intents from now on; what is under way gets `grace` seconds to end (G22)."""
@@ -123,6 +132,7 @@ class Engine:
                 self._drive(fact.run)
             case e.RuleRestored() | e.PauseCleared() | e.ConfigLoaded() | e.StormEnded():
                 self._wake_waiting(after)
+                self.parts.ring(SCHEDULE_BELL)
             case e.RunEnded() | e.RunParked():  # locks may be free now
                 self._wake_waiting(after)
                 self.parts.ring(UNDO_BELL)  # what a rollback could not take back is the undo clock's now

@@ -56,6 +56,8 @@ class StillFiringGuard:
         """Denies what is over; defers what is silenced or not listed."""
         if facts.incident.by and not facts.incident.episodes:
             return allow(self.name, f"ordered by {facts.incident.by}")
+        if not facts.incident.episodes:
+            return allow(self.name, "started by its schedule; there is no alert behind it")
         if facts.incident.resolved_at is not None and not facts.run.plan.continue_on_resolve:
             return deny(self.name, "the alert has resolved")
         evidence = facts.evidence

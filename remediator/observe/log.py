@@ -51,6 +51,8 @@ def _is_warning(fact: e.AnyFact) -> bool:
             return fact.result not in {"succeeded", "simulated"}
         case e.ApprovalRequested() | e.ApprovalRefused() | e.ApprovalExpired() | e.RollbackStarted() | e.LateEvidence():
             return True
+        case e.ScheduleDue():
+            return fact.disposition != "planned"
         case e.PauseSet() | e.RunRelapsed():
             return True
         case _:

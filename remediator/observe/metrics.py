@@ -70,6 +70,12 @@ class Metrics:
         self.demoted = self._gauge(
             "rule_demoted", "Targets on which a rule is demoted; the whole rule is one more", "rule"
         )
+        self.occurrences = self._count(
+            "schedule_occurrences", "Occurrences of schedules by what became of them", "rule", "disposition"
+        )
+        self.last_due = self._gauge(
+            "schedule_last_due_timestamp_seconds", "The last occurrence that was decided on", "rule"
+        )
 
     def _count(self, name: str, text: str, *labels: str) -> Counter:
         self.described.append((f"remediator_{name}_total", "counter", labels, text))
@@ -107,6 +113,9 @@ def count(m: Metrics, entry: e.Entry, seen: Seen) -> None:
             m.messages.labels(fact.receiver).inc()
             if fact.outcome.result is not Result.OK:
                 m.messages_failed.labels(fact.receiver, fact.outcome.result.value).inc()
+        case e.ScheduleDue():
+            m.occurrences.labels(fact.rule, fact.disposition).inc()
+            m.last_due.labels(fact.rule).set(fact.due)
         case e.ServiceStarted() | e.ConfigLoaded() | e.ConfigRefused():
             _count_config(m, entry.at, fact)
         case _:

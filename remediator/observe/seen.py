@@ -38,6 +38,8 @@ class Seen:
         plan = self.plan(getattr(fact, "run", ""))
         if plan is not None:
             return plan.rule
+        if isinstance(fact, e.ScheduleDue | e.ScheduleSet):
+            return fact.rule
         name = getattr(fact, "incident", "")
         incident = self.after.incidents.get(name) or self.before.incidents.get(name)
         return incident.rule if incident is not None else self._opened.get(name, "")

@@ -95,7 +95,7 @@ class ServiceSurface:
 
     def rules(self) -> Sequence[RuleView]:
         """The rules in force."""
-        config = self._engine.parts.config
+        config, now = self._engine.parts.config, self._engine.parts.clock.now()
         return [
             RuleView(
                 rule=rule.name,
@@ -106,6 +106,8 @@ class ServiceSurface:
                 playbooks=tuple(rung.playbook for rung in rule.ladder),
                 runbook_url=rule.runbook_url,
                 source=rule.source,
+                schedule=rule.schedule.text if rule.schedule is not None else "",
+                next_at=rule.schedule.following(now) if rule.schedule is not None else None,
             )
             for rule in config.ruleset.rules
         ]
@@ -164,9 +166,9 @@ class ServiceSurface:
                 pass
         return journal.head.seq
 
-    async def explain(self, labels: Mapping[str, str]) -> Sequence[ExplanationView]:
-        """What every rule would say to this alert now."""
-        return await self._explainer.explain(labels)
+    async def explain(self, labels: Mapping[str, str], rule: str = "") -> Sequence[ExplanationView]:
+        """What every rule would say to this alert now; of one rule, also what if it came due."""
+        return await self._explainer.explain(labels, rule)
 
     def metrics(self) -> bytes:
         """The exposition text of /metrics."""

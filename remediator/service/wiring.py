@@ -209,12 +209,12 @@ class _Unasked:
         return Observation(look=Look.GOOD, sentence="not asked, taken as yes", at=now)
 
 
-def explain_offline(config_file: Path, labels: Mapping[str, str]) -> Sequence[ExplanationView]:
+def explain_offline(config_file: Path, labels: Mapping[str, str], rule: str = "") -> Sequence[ExplanationView]:
     """What the rules of this settings file would say to an alert, with an empty history; asks nobody anything."""
-    return asyncio.run(_explain(config_file, labels))
+    return asyncio.run(_explain(config_file, labels, rule))
 
 
-async def _explain(config_file: Path, labels: Mapping[str, str]) -> Sequence[ExplanationView]:
+async def _explain(config_file: Path, labels: Mapping[str, str], rule: str) -> Sequence[ExplanationView]:
     settings = replace(load_settings(config_file), prometheus=None, alertmanager=None)
     clock: Clock = SystemClock()
     store: Store = MemoryStore()
@@ -224,4 +224,4 @@ async def _explain(config_file: Path, labels: Mapping[str, str]) -> Sequence[Exp
     loader = RuleLoader(config_file=config_file, settings=settings, overrides=Overrides(), catalogue=plugs.catalogue)
     parts = _parts(plugs, settings, loader.load(settings), journal, clock)
     parts.oracle = parts.signals = _Unasked()
-    return await Explainer(parts).explain(labels)
+    return await Explainer(parts).explain(labels, rule)

@@ -130,9 +130,9 @@ class Api:
             return after if head is None else head
 
     async def explain(self, request: Request, _caller: Caller) -> Response:
-        """What every rule would say to an alert with these labels."""
+        """What every rule would say to an alert with these labels, or one rule to its schedule."""
         body = await self._read.json(request, ExplainBody)
-        return success({"rules": await self._surface.explain(body.labels)})
+        return success({"rules": await self._surface.explain(body.labels, body.rule)})
 
     # ── what people do ───────────────────────────────────────────────────────────────────────────────────────────────
     async def approve(self, request: Request, caller: Caller) -> Response:

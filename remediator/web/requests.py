@@ -17,9 +17,10 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class ExplainBody(_Body, frozen=True, kw_only=True):
-    """Which alert."""
+    """Which alert, or of one rule only; one that starts by a schedule needs no labels."""
 
     labels: dict[str, str]
+    rule: str = ""
 
 
 class ApproveBody(_Body, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 if TYPE_CHECKING:
@@ -93,6 +94,19 @@ def test_one_rule_can_be_asked_for(cli: Cli, api: Api) -> None:
     assert result.exit_code == 1
     assert "rule high-bounce-rate" not in result.stdout
     assert api.asked("POST")
+
+
+def test_a_rule_that_starts_by_the_clock_is_explained_without_an_alert(cli: Cli, api: Api, night: Night) -> None:
+    due = msgspec.structs.replace(
+        night.explanations[0],
+        matches=(),
+        schedule="it starts by its schedule 0 9 * * * (UTC), next 2026-09-22 09:00:00Z",
+    )
+    api.give("POST", "/api/v1/explain", {"rules": [msgspec.to_builtins(due)]})
+    result = cli("remediator explain --rule high-bounce-rate")
+    assert result.exit_code == 0
+    assert api.asked("POST") == [("/api/v1/explain", {"labels": {}, "rule": "high-bounce-rate"})]
+    assert "start   it starts by its schedule 0 9 * * * (UTC)" in result.stdout
 
 
 def test_without_a_service_the_way_to_do_without_is_named(cli: Cli, nobody: respx.MockRouter) -> None:

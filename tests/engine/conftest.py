@@ -318,6 +318,7 @@ class Rig:
 
     alert, body = staticmethod(alert), staticmethod(body)  # the tests' vocabulary
     rule, playbook, step = staticmethod(rule), staticmethod(playbook), staticmethod(step)
+    guards = Guards
 
     acks: list[bytes] = field(default_factory=list)  # notifications that were accepted
     blemishes: set[str] = field(default_factory=set)  # guarantees that a test breaks on purpose

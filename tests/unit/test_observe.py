@@ -419,3 +419,16 @@ def test_a_secret_in_an_entry_does_not_reach_the_log() -> None:
     told.commit(e.JournalOpened(store_id="s"), e.PauseSet(scope="all", by="ana", reason="the token is hunter2hunter2"))
     assert "hunter2" not in told.out.getvalue()
     assert "the token is <secret>" in told.out.getvalue()
+
+
+def test_occurrences_of_schedules_are_counted_and_one_that_was_missed_is_a_warning() -> None:
+    told = Told()
+    told.commit(
+        e.ScheduleSet(rule="daily-check", cron="0 9 * * *", time_zone="UTC"),
+        e.ScheduleDue(rule="daily-check", due=START + 1, disposition="planned", reason="plan x"),
+        e.ScheduleDue(rule="daily-check", due=START + 2, disposition="missed", reason="3h late"),
+    )
+    assert [line["level"] for line in told.lines] == ["info", "info", "warning"]
+    assert {line["rule"] for line in told.lines} == {"daily-check"}
+    assert told.metric("schedule_occurrences_total", rule="daily-check", disposition="missed") == 1
+    assert told.metric("schedule_last_due_timestamp_seconds", rule="daily-check") == START + 2

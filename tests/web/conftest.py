@@ -224,6 +224,18 @@ class FakeSurface:
                 runbook_url="https://runbooks.example.com/kumomta",
                 source="rules/mail.yml:3",
             ),
+            RuleView(
+                rule="daily-check",
+                summary="",
+                mode="auto",
+                match=(),
+                group_by=("fleet",),
+                playbooks=("report",),
+                runbook_url="",
+                source="rules/daily.yml:3",
+                schedule="0 9 * * * (Europe/Berlin)",
+                next_at=NOW + 3600,
+            ),
         )
 
     async def incidents(self, wanted: IncidentFilter) -> Sequence[IncidentView]:
@@ -264,8 +276,8 @@ class FakeSurface:
                 pass
         return self.head
 
-    async def explain(self, labels: Mapping[str, str]) -> Sequence[ExplanationView]:
-        self._note("explain", dict(labels))
+    async def explain(self, labels: Mapping[str, str], rule: str = "") -> Sequence[ExplanationView]:
+        self._note("explain", dict(labels), *([rule] if rule else []))
         return [
             ExplanationView(rule="high-bounce-rate", source="rules/mail.yml:3", would="run", sentence="yes", matches=())
         ]

@@ -143,6 +143,12 @@ async def test_the_filter_of_the_list_reaches_the_store_and_stays_filled_in(loca
     assert ("input.value", "domain=x") in Outline(answer.text).attributes
 
 
+async def test_a_rule_that_starts_by_the_clock_is_shown_with_its_next_time(local: Any) -> None:
+    words = Outline((await fetched(local, "/rules")).text).words
+    assert "0 9 * * * (Europe/Berlin)" in words
+    assert ", next 20" in words
+
+
 async def test_an_unknown_incident_is_a_page_that_says_so(local: Any) -> None:
     answer = await fetched(local, "/incidents/inc-none")
     assert answer.status_code == 404

@@ -17,6 +17,7 @@ from remediator.core.outcomes import EffectClass
 from remediator.core.params import ParamType
 from remediator.core.rendering import Sink, Template, fill, parse_template, references
 from remediator.core.rules import Limit, Mode, OnError, OnFailure, OnUnknown
+from remediator.core.schedules import Missed, parse_schedule
 from remediator.errors import InvalidConfiguration
 from remediator.ports import Catalogue
 
@@ -109,7 +110,7 @@ def test_a_blank_in_a_regular_expression_is_quoted_as_one(everything: Loaded) ->
 
 
 def test_every_brake_arrives_and_what_a_rule_does_not_say_its_file_says(everything: Loaded) -> None:
-    ladder, _own, last = everything.ruleset.rules
+    ladder, *_own, last = everything.ruleset.rules
     shared = Brakes(failures=2, pause=7200.0, relapse=1800.0, at_least=2, percent=60, starting=300.0)
     assert ladder.guards.brakes == msgspec.structs.replace(shared, inhibited_by=(Inhibition(rule="own-words"),))
     assert ladder.guards.trust is Trust.PROMETHEUS
@@ -146,7 +147,7 @@ def test_a_rule_trusts_as_much_as_makes_sense_for_it(load: Load, target: str, li
 
 
 def test_every_key_of_the_format_arrives(everything: Loaded) -> None:
-    ladder, own, _last = everything.ruleset.rules
+    ladder, own, *_rest = everything.ruleset.rules
     assert [warning.name for warning in everything.warnings] == ["ratio-without-floor"]
     assert (ladder.mode, ladder.give_up, ladder.approval_timeout) == (Mode.APPROVE, 7200, 1800)
     assert (ladder.guards.cooldown, ladder.guards.concurrency) == (3600, 2)
@@ -160,6 +161,16 @@ def test_every_key_of_the_format_arrives(everything: Loaded) -> None:
     assert (slow.steps[0].attempts, slow.steps[0].delay, slow.steps[0].timeout) == (3, 10, 60)
     assert [check.probe for check in slow.verify] == ["promql", "http", "command", "alert", "smtp.banner"]
     assert (slow.verify[0].every, slow.verify[0].samples) == (30, 5)
+
+
+def test_a_schedule_arrives_with_its_target(everything: Loaded) -> None:
+    clock, short = everything.ruleset.rules[2:4]
+    assert clock.schedule is not None
+    assert clock.schedule.text == "0 9,14,20 * * MON-FRI (Europe/Berlin)"
+    assert (clock.schedule.missed, clock.schedule.within, clock.schedule.severity) == (Missed.RUN_ONCE, 1800, "warning")
+    assert (clock.match, clock.group_by, clock.target) == ((), ("instance",), {"instance": "mta1"})
+    assert short.schedule == parse_schedule("0 3 * * SUN#1")
+    assert everything.ruleset.index.matching({"instance": "mta1"}) == ()
 
 
 def test_literal_arguments_have_the_types_their_plug_in_declares(everything: Loaded) -> None:

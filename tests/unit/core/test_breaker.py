@@ -19,7 +19,7 @@ from remediator.core.facts import Facts
 from remediator.core.outcomes import Result
 from remediator.core.plans import Plan
 from remediator.core.rules import Guards, Mode
-from remediator.core.state import RunStatus, State
+from remediator.core.state import RunStatus, State, Track
 from remediator.core.telling import tell
 from remediator.core.verdicts import Answer
 from remediator.guards.breaker import BreakerGuard
@@ -388,6 +388,17 @@ def test_a_relapse_on_one_target_leaves_what_came_later_on_others(build: Build) 
     journal.went("failed", B)
     journal.open(A)
     assert (journal.bad(A), journal.bad(B), journal.bad("")) == (1, 1, 2)
+
+
+def test_that_a_schedule_comes_round_again_is_no_relapse(build: Build) -> None:
+    track = Track(target=A, last="inc-1.1", ended=build.moment(), may_relapse=True)
+    state = State(tracks=State().tracks.set("bounces", (track,)))
+    due = e.IncidentOpened(
+        incident="inc-2", rule="bounces", target={"domain": "a.example"}, episode="", labels={}, severity="info"
+    )
+    assert breaker.relapse_of(state, due, build.moment(60.0), 3600.0) is None
+    fired = msgspec.structs.replace(due, episode="a1b2.1")
+    assert breaker.relapse_of(state, fired, build.moment(60.0), 3600.0) is not None
 
 
 def test_a_relapse_of_what_is_not_remembered_changes_nothing(build: Build) -> None:

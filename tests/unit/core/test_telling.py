@@ -78,6 +78,10 @@ TOLD = {
                     "the last, inc-7f3kq2m8.1, failed: not recovered within 5m; one run may try after 1h"),
     ),
     "rule.restored": ("restored", "bounces on domain=example.com by ana: the disk was replaced"),
+    "schedule.set": ("schedule", "daily-check starts by 0 9 * * * (Europe/Berlin) from here on"),
+    "schedule.due": (
+        "due", "daily-check, 2026-11-24 10:27:40Z: planned: plan 5f2a11c09d3be774, mode auto",
+    ),
     "quarantined": ("quarantined", "notification 6: KeyError: 'x'"),
 }  # fmt: skip
 

@@ -214,6 +214,12 @@ def test_a_run_by_hand_needs_no_alert(build: Build) -> None:
     assert (verdict.answer, verdict.sentence) == (ALLOW, "ordered by ana")
 
 
+def test_a_run_by_its_schedule_needs_no_alert(build: Build) -> None:
+    verdict = StillFiringGuard().check(build.facts(incident=build.incident(episodes=()), evidence=None))
+    assert verdict is not None
+    assert (verdict.answer, verdict.sentence) == (ALLOW, "started by its schedule; there is no alert behind it")
+
+
 # ── all of them ──────────────────────────────────────────────────────────────────────────────────────────────────────
 def test_every_guard_has_a_name_and_says_what_it_is_for() -> None:
     guards = all_guards()

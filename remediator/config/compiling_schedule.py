@@ -1,0 +1,92 @@
+"""Shapes to core values: how a rule starts, by alerts or by a schedule, and the target that a schedule needs. Pure."""
+
+from __future__ import annotations
+
+from remediator.config.compiling_brakes import Site
+from remediator.config.placeholders import plain_text
+from remediator.config.rules_model import RuleShape
+from remediator.core.params import check_scope
+from remediator.core.schedules import Missed, Schedule, parse_schedule
+
+WITHIN = 3600.0
+SEVERITY = "info"
+
+
+def target_labels(shape: RuleShape) -> list[str]:
+    """The labels that make the rule's target, whichever way it starts."""
+    return list(shape.target or ()) if shape.schedule is not None else list(shape.group_by or ())
+
+
+def check_start(site: Site, shape: RuleShape) -> None:
+    """Tells what is missing or too much: `match` and `group_by`, or `schedule` and `target`, and never both."""
+    raw = site.document.get(site.path)
+    written = raw if isinstance(raw, dict) else {}
+    if shape.schedule is None and "schedule" in written:
+        return  # told already: the schedule itself has a fault
+    wanted, other = ("match", "group_by"), ("schedule", "target")
+    if shape.schedule is not None:
+        wanted, other = other, wanted
+    for key in wanted:
+        if key not in written:
+            fix = f"add {key}: …"
+            site.faults.error(site.document.key(site.path), "missing-field", f"a rule has no '{key}'", fix)
+    for key in other:
+        if getattr(shape, key) is not None:
+            site.faults.error(site.document.key((*site.path, key)), "unknown-field", *_WHY_NOT[key])
+
+
+_WHY_NOT = {
+    "match": ("'match' beside 'schedule': a rule starts by alerts or by the clock", "make two rules of it"),
+    "group_by": (
+        "'group_by' beside 'schedule': it takes the target from an alert's labels, and no alert starts this rule",
+        "write the target out: target: { instance: … }",
+    ),
+    "schedule": ("", ""),
+    "target": (
+        "'target' without 'schedule': the target of an alert's rule is what its labels say",
+        "name the labels in group_by",
+    ),
+}
+
+
+def compile_schedule(site: Site, shape: RuleShape) -> Schedule | None:
+    """When the rule comes due; None where it starts by alerts, or after telling what is wrong."""
+    written = shape.schedule
+    if written is None:
+        return None
+    _check_target(site, shape)
+    path, missed = (*site.path, "schedule"), Missed(written.missed)
+    if written.within is not None and missed is Missed.SKIP:
+        sentence = "'within' says how late a missed occurrence is made up for, and missed: skip makes up for none"
+        site.faults.error(
+            site.document.key((*path, "within")), "unused-field", sentence, "write missed: run_once, or leave it out"
+        )
+    try:
+        return parse_schedule(
+            written.cron,
+            time_zone=written.time_zone or "UTC",
+            missed=missed,
+            within=written.within if written.within is not None else WITHIN,
+            severity=written.severity or SEVERITY,
+        )
+    except ValueError as fault:
+        sentence, _, fix = str(fault).partition("; ")
+        inner = "time_zone" if "time zone" in sentence else "cron"
+        place = (*path, inner) if (*path, inner) in site.document.spots else path
+        site.faults.error(site.document.at(place), "bad-schedule", sentence, fix)
+        return None
+
+
+def _check_target(site: Site, shape: RuleShape) -> None:
+    if shape.target is not None and not shape.target:
+        sentence = "target is empty: without one there is nothing to lock, to count or to leave alone"
+        position = site.document.at((*site.path, "target"))
+        site.faults.error(position, "empty-selector", sentence, "name one: target: { fleet: mail }")
+    for name, value in (shape.target or {}).items():
+        path = (*site.path, "target", name)
+        plain_text(site.document, path, value, site.faults)
+        try:
+            check_scope(f"target.{name}", value)
+        except ValueError as fault:
+            sentence, _, fix = str(fault).partition("; ")
+            site.faults.error(site.document.at(path), "empty-selector", sentence, fix)
