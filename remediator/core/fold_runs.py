@@ -206,7 +206,6 @@ def _outcome(state: State, fact: e.StepOutcome, moment: Moment) -> State:
     result = fact.outcome.result
     unsettled = result is Result.UNKNOWN and run.plan.steps[fact.step].effect is not EffectClass.READ
     doubt = unsettled or (run.earlier_doubt and result is not Result.OK)
-    results = (*run.results[: fact.step], result, *run.results[fact.step + 1 :])
     changed = replace(
         run,
         intent=None,
@@ -214,8 +213,8 @@ def _outcome(state: State, fact: e.StepOutcome, moment: Moment) -> State:
         outcome_at=moment.at,
         doubt=doubt,
         ordered="" if result is Result.OK else run.ordered,
-        results=results,
-        reason=fact.outcome.sentence,
+        results=(*run.results[: fact.step], result, *run.results[fact.step + 1 :]),
+        reason=run.plan.said(fact.step, fact.outcome.sentence, before=run.reason),
     )
     return _settle_undo(_put(state, changed, at=moment.at), fact, doubt=doubt)
 
@@ -253,7 +252,8 @@ def _verify_concluded(state: State, fact: e.VerifyConcluded, moment: Moment) -> 
     run = _run_at(state, fact.run, frozenset({RunStatus.VERIFYING}), "the end of a verification")
     if run.verdict:
         raise IllegalEntry(f"the verification of {fact.run} has already ended: {run.verdict}")
-    return _put(state, replace(run, verdict=fact.verdict, reason=fact.sentence), at=moment.at)
+    reason = run.plan.judged(fact.sentence, run.reason)
+    return _put(state, replace(run, verdict=fact.verdict, reason=reason), at=moment.at)
 
 
 def _rollback(state: State, fact: e.RollbackStarted, moment: Moment) -> State:

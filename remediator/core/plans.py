@@ -116,6 +116,21 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         canonical = msgspec.json.encode(msgspec.structs.replace(self, rules_digest=""), order="sorted")
         return hashlib.sha256(canonical).hexdigest()[:16]
 
+    @property
+    def is_report(self) -> bool:
+        """Whether it only looks and verifies nothing: then what its steps saw is what there is to say of a run."""
+        return not self.verify and all(step.effect is EffectClass.READ for step in self.steps)
+
+    def said(self, step: int, sentence: str, *, before: str) -> str:
+        """What a run says of itself after a step: the step's sentence; a report has all of them, those `before` first."""
+        if not self.is_report:
+            return sentence
+        return f"{f'{before}; ' if before else ''}{self.steps[step].name}: {sentence}"
+
+    def judged(self, sentence: str, before: str) -> str:
+        """What a run says of itself after its verification; a report has none, and keeps what its steps said."""
+        return (before if self.is_report else "") or sentence
+
 
 def same_place(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
     """Whether two sets of labels speak of one place: they have a label in common, and agree in all that both have."""

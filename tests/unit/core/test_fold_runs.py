@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from remediator.core import entries as e
-from remediator.core.outcomes import EffectClass, Outcome, Result, UndoOutcome, UndoResult
+from remediator.core.outcomes import EffectClass, Outcome, Result, UndoOutcome, UndoResult, ok
 from remediator.core.rules import OnUnknown
 from remediator.core.state import RunStatus, State
 from remediator.core.verdicts import allow, defer
@@ -185,6 +185,23 @@ def test_a_read_leaves_no_doubt(build: Build) -> None:
     state = build.fold(state, build.intent(), build.outcome(Result.UNKNOWN))
     assert not state.runs[RUN].doubt
     assert state.runs[RUN].results == (Result.UNKNOWN,)
+
+
+def test_a_run_that_only_looks_says_all_that_it_saw(build: Build) -> None:
+    look = build.planned_step(name="Queues", effect=EffectClass.READ)
+    again = build.planned_step(name="Disk", effect=EffectClass.READ)
+    state = build.fold(
+        build.started(build.plan(look, again, verify=())),
+        build.intent(),
+        build.outcome(outcome=ok("12 wait")),
+        build.intent(1),
+        build.outcome(step=1, outcome=ok("70 % free")),
+        e.VerifyStarted(incident="inc-1", run="inc-1.1", after=3.0),
+        e.VerifyConcluded(incident="inc-1", run="inc-1.1", verdict="unknown", sentence="nothing to verify"),
+    )
+    assert state.runs["inc-1.1"].reason == "Queues: 12 wait; Disk: 70 % free"
+    judged = build.fold(build.started(build.plan(look)), build.intent(), build.outcome(outcome=ok("12 wait")))
+    assert judged.runs["inc-1.1"].reason == "12 wait", "a run that verifies has a verdict to say"
 
 
 def test_a_later_failure_does_not_settle_an_earlier_doubt(build: Build) -> None:
