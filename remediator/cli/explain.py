@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 import msgspec
 
-from remediator.cli.client import Client, Unreachable
-from remediator.cli.options import FILE, chatter, connected, output
+from remediator.cli.client import Client, Unreachable, incident_path
+from remediator.cli.options import FILE, chatter, connected, moment, output
 from remediator.cli.plan_text import after_text, check_text, condition_text, step_rows
+from remediator.cli.story_text import decision, pruned
 from remediator.cli.text import plain, safe_json, screen, table, wrapped
 from remediator.core.verdicts import Answer
-from remediator.core.views import ExplanationView
+from remediator.core.views import ExplanationView, StoryView
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,10 +35,16 @@ _HANG = 10
 @click.command(
     epilog="\b\nExamples:\n"
     "  remediator explain --alert 'alertname=HighBounceRate,severity=critical,domain=gmail.com'\n"
-    "  remediator explain payload.json -o json"
+    "  remediator explain payload.json -o json\n"
+    "  remediator explain --incident inc-8a2c"
 )
 @click.argument("payload", required=False)
 @click.option("--alert", "labels_text", metavar="NAME=VALUE,…", help="The labels of an alert that need not exist.")
+@click.option("--incident", metavar="ID", help="An incident that is on record: what was decided then, and why.")
+@click.option(
+    "--at", type=moment, metavar="TIME", help="With --incident: as decided at this time, such as 2026-11-24T04:31:00Z."
+)
+@click.option("--now", "anew", is_flag=True, help="With --incident: what the rules would say to its alert now.")
 @click.option("--rule", default="", help="Only what this rule would say.")
 @click.option("--offline", is_flag=True, help="Ask no service: the rules of --config.file, and no PromQL is evaluated.")
 @click.option(
@@ -55,38 +62,73 @@ def explain(
     client: Client,
     payload: str | None,
     labels_text: str | None,
+    incident: str | None,
+    at: float | None,
     rule: str,
     config_file: Path | None,
     form: str,
     *,
     offline: bool,
+    anew: bool,
 ) -> None:
     """Would this alert act, why, and what exactly would be done?
 
     PAYLOAD is a notification as Alertmanager posts it, or one alert, as JSON; - reads it from stdin. A rule that starts
     by a schedule is explained by --rule alone. Exits 0 if a rule would run or ask a person, 1 if none would.
     """
-    due = rule and payload is None and labels_text is None
-    alerts = [{}] if due else _alerts(payload, labels_text)
+    due = rule and payload is None and labels_text is None and incident is None
+    if incident is not None or at is not None or anew:
+        alone = payload is None and labels_text is None and not (anew and at is not None)
+        story = _story(client, incident, alone=alone)
+        if not anew:
+            _tell_decision(ctx, story, at, form)
+        alerts: list[Mapping[str, str]] = [story.incident.labels]
+    else:
+        alerts = [{}] if due else _alerts(payload, labels_text)
     asked = rule if due else ""
     told = [(labels, _explained(client, labels, asked, config_file, offline=offline)) for labels in alerts]
     told = [(labels, [view for view in views if not rule or view.rule == rule]) for labels, views in told]
-    if form == "json":
-        plainly = [view for _, views in told for view in views]
-        click.echo(safe_json(msgspec.json.format(msgspec.json.encode(plainly), indent=2).decode()))
-    else:
-        for labels, views in told:
-            if len(told) > 1:
-                click.echo("alert " + _labels_text(labels))
-            for line in tree(views, screen()):
-                click.echo(line)
+    _give(told, form)
     ctx.exit(0 if any(view.would in _ACTS for _, views in told for view in views) else 1)
 
 
+def _give(told: Sequence[tuple[Mapping[str, str], Sequence[ExplanationView]]], form: str) -> None:
+    if form == "json":
+        plainly = [view for _, views in told for view in views]
+        click.echo(safe_json(msgspec.json.format(msgspec.json.encode(plainly), indent=2).decode()))
+        return
+    for labels, views in told:
+        if len(told) > 1:
+            click.echo("alert " + _labels_text(labels))
+        for line in tree(views, screen()):
+            click.echo(line)
+
+
 # ── what is asked ────────────────────────────────────────────────────────────────────────────────────────────────────
+def _story(client: Client, incident: str | None, *, alone: bool) -> StoryView:
+    if incident is None:
+        raise click.UsageError("--at and --now are about an incident: give --incident ID with them")
+    if not alone:
+        raise click.UsageError("--incident stands alone: no PAYLOAD, no --alert, and only one of --at and --now")
+    return client.get(incident_path(incident)).read(StoryView)
+
+
+def _tell_decision(ctx: click.Context, story: StoryView, at: float | None, form: str) -> NoReturn:
+    """What was decided then; ends the command."""
+    when, view = decision(story, at)
+    if form != "json":
+        if missing := pruned(story):
+            chatter(missing)
+        click.echo(click.style(when, bold=True))
+    _give([(story.incident.labels, [view])], form)
+    ctx.exit(0 if view.would in _ACTS else 1)
+
+
 def _alerts(payload: str | None, labels_text: str | None) -> list[Mapping[str, str]]:
     if (payload is None) == (labels_text is None):
-        raise click.UsageError("give either --alert 'name=value,…' or a PAYLOAD (a file, or - for stdin)")
+        raise click.UsageError(
+            "give one of --alert 'name=value,…', --incident ID, or a PAYLOAD (a file, or - for stdin)"
+        )
     if labels_text is not None:
         return [parse_labels(labels_text)]
     assert payload is not None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from remediator.cli import log_offline
+from remediator.cli import log_offline, story_text
 from remediator.cli.client import Client, Query, incident_path
 from remediator.cli.options import chatter, connected, duration, give_json, incident_argument, output, pair
 from remediator.cli.root import Group
@@ -126,16 +126,26 @@ def _tabulate(found: list[IncidentView]) -> None:
 
 
 # ── show ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-@log.command(epilog="\b\nExamples:\n  remediator log show inc-8a2c\n  remediator log show inc-8a2c --raw")
+@log.command(epilog="\b\nExamples:\n  remediator log show inc-8a2c\n  remediator log show inc-8a2c --steps")
 @incident_argument
+@click.option("--steps", is_flag=True, help="Only the steps: every try with what came of it.")
 @click.option("--raw", is_flag=True, help="The entries themselves, one JSON object in a line.")
 @output
 @connected
-def show(client: Client, incident: str, form: str, *, raw: bool) -> None:
+def show(client: Client, incident: str, form: str, *, steps: bool, raw: bool) -> None:
     """One incident, line by line. INCIDENT is its id or any beginning of it that fits only one."""
+    if steps and raw:
+        raise click.UsageError("--steps and --raw are two ways to show the same; give one of them")
     answer = client.get(incident_path(incident))
     story = answer.read(StoryView)
-    if raw:
+    if missing := story_text.pruned(story):
+        chatter(missing)
+    if steps and form == "json":
+        click.echo(safe_json(msgspec.json.format(msgspec.json.encode(story_text.attempts(story)), indent=2).decode()))
+    elif steps:
+        for text in story_text.steps(story, wide()):
+            click.echo(text)
+    elif raw:
         for entry in story.lines:
             click.echo(_json_line({"seq": entry.seq, "at": entry.at, "fact": entry.fact}))
     elif form == "json":

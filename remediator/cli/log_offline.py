@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import secrets
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +18,15 @@ import msgspec
 from remediator.cli.options import DIRECTORY, FILE, chatter, connected, duration, output
 from remediator.cli.progress import progress
 from remediator.cli.text import count, plain, plural, safe_json, stamp
+from remediator.cli.veil import Veil
+from remediator.core.anchors import Anchor, anchors_in, compare
 from remediator.core.chain import Break, Head, check
 from remediator.core.entries import JournalPruned, decode
 from remediator.core.views import LineView, StatusView, line_of
 from remediator.errors import CorruptJournal, StoreRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from remediator.cli.client import Client
     from remediator.core.entries import Record
@@ -34,12 +37,12 @@ PAGE = 1000
 SOURCE = "remediator"
 
 
-def head_text(text: str) -> tuple[int, str]:
+def head_text(text: str) -> Anchor:
     """Type of an option: `1204:9f2c…`, as status, log lines and exports give a head: its place and 16 digits of its mac."""
-    seq, colon, digits = text.partition(":")
-    if not colon or not seq.isdecimal() or len(digits) < 16 or set(digits) - set("0123456789abcdef"):
+    found = anchors_in(text)
+    if len(found) != 1 or text != f"{found[0].seq}:{found[0].digits}":
         raise click.BadParameter(f"{plain(text)!r} is not a head; expected for example 1204:9f2c63d01b7aee45")
-    return int(seq), digits[:16]
+    return found[0]
 
 
 # ── verify ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -59,41 +62,68 @@ def head_text(text: str) -> tuple[int, str]:
 )
 @click.option(
     "--head",
-    "anchor",
+    "heads",
     type=head_text,
     metavar="SEQ:MAC",
-    help="A head from a log line or an export: a cut end shows only by it.",
+    multiple=True,
+    help="A head from a log line, a message or an export; may be repeated.",
+)
+@click.option(
+    "--anchors",
+    "files",
+    type=FILE,
+    multiple=True,
+    help="A file with heads in it: storage.anchor_file, collected log lines, messages; may be repeated.",
 )
 @output
 @click.pass_context
-def verify(ctx: click.Context, storage: Path, key_file: Path | None, anchor: tuple[int, str] | None, form: str) -> None:
+def verify(
+    ctx: click.Context,
+    storage: Path,
+    key_file: Path | None,
+    heads: tuple[Anchor, ...],
+    files: tuple[Path, ...],
+    form: str,
+) -> None:
     """Checks that the journal is as it was written.
 
-    Needs no service, and may run beside one. Exits 1 and names the first entry that is not as it was written.
+    Needs no service, and may run beside one. Exits 1 and names the first entry that is not as it was written. A cut end, and
+    what was written anew by somebody who has the key, show only by a head that was published before: --head, --anchors.
     """
+    anchors = [*heads, *(anchor for path in files for anchor in _published(path))]
     with opened(storage) as reader:
         key = _key(key_file or key_beside(storage))
         start, total = reader.start(), reader.head().seq
         with progress("checking", total) as show:
-            end, seen = _checked(key, reader, start, anchor, show)
-    if isinstance(end, Head) and anchor is not None and not seen:
-        if anchor[0] < start.seq:
-            chatter(f"entry {anchor[0]} was pruned: what stood there cannot be compared any more")
-        else:
-            end = Break(min(end.seq, anchor[0]) + 1, _lost(anchor, end))
-    _tell(start, end, form)
+            end = _checked(key, reader, start, anchors, show)
+    gone = sum(anchor.seq < start.seq for anchor in anchors)
+    if gone:
+        chatter(
+            f"{plural(gone, 'head')} before entry {start.seq}: that part was pruned and cannot be compared any more"
+        )
+    _tell(start, end, len(anchors) - gone, form)
     ctx.exit(1 if isinstance(end, Break) else 0)
 
 
+def _published(path: Path) -> list[Anchor]:
+    """The heads in a file; UsageError if there is none, for then nothing would be compared."""
+    try:
+        found = anchors_in(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError as fault:
+        raise click.UsageError(f"--anchors: {path} cannot be read: {fault.strerror}") from fault
+    if not found:
+        raise click.UsageError(f"--anchors: {path} has no head in it; expected texts such as 1204:9f2c63d01b7aee45")
+    return found
+
+
 def _checked(
-    key: bytes, reader: Reader, start: Head, anchor: tuple[int, str] | None, show: Callable[[int], None]
-) -> tuple[Head | Break, bool]:
-    """The end of the chain from `start`, and whether the anchor was passed on the way.
+    key: bytes, reader: Reader, start: Head, anchors: Sequence[Anchor], show: Callable[[int], None]
+) -> Head | Break:
+    """The end of the chain from `start`.
 
     Where the beginning was pruned, an entry of the chain itself has to name the one that it goes on from.
     """
     end: Head | Break = start
-    seen = anchor is not None and (start.seq, start.mac.hex()[:16]) == anchor
     signed = start == Head()
 
     def lines() -> Iterator[tuple[int, bytes, bytes]]:
@@ -103,16 +133,14 @@ def _checked(
             if not signed and record.kind == "journal.pruned":  # by now the chain has shown that it is ours
                 signed = _names(record, start)
 
-    for end in check(key, lines(), start):
-        if isinstance(end, Head):
-            seen = seen or (anchor is not None and (end.seq, end.mac.hex()[:16]) == anchor)
-            if end.seq % PAGE == 0:
-                show(end.seq)
+    for end in compare(check(key, lines(), start), anchors, start):
+        if isinstance(end, Head) and end.seq % PAGE == 0:
+            show(end.seq)
     if isinstance(end, Head) and not signed:
         end = Break(
             start.seq + 1, f"the journal begins after entry {start}, and no entry says that it was pruned there"
         )
-    return end, seen
+    return end
 
 
 def _names(record: Record, start: Head) -> bool:
@@ -120,17 +148,12 @@ def _names(record: Record, start: Head) -> bool:
     return isinstance(fact, JournalPruned) and (fact.seq, fact.mac) == (start.seq, start.mac.hex())
 
 
-def _lost(anchor: tuple[int, str], end: Head) -> str:
-    if anchor[0] > end.seq:
-        return f"the journal ends at entry {end.seq}, but it once went to entry {anchor[0]}: its end was cut off"
-    return f"entry {anchor[0]} is intact, but it is not the one that was seen as {anchor[0]}:{anchor[1]}"
-
-
-def _tell(start: Head, end: Head | Break, form: str) -> None:
+def _tell(start: Head, end: Head | Break, compared: int, form: str) -> None:
     intact = isinstance(end, Head)
     if form == "json":
         told: dict[str, object] = {"intact": intact, "seq": end.seq}
         told |= {"from": str(start)} if start.seq else {}
+        told |= {"anchors": compared} if compared else {}
         told |= {"head": str(end)} if isinstance(end, Head) else {"sentence": end.sentence}
         click.echo(msgspec.json.encode(told).decode())
     elif isinstance(end, Break):
@@ -138,8 +161,9 @@ def _tell(start: Head, end: Head | Break, form: str) -> None:
         chatter("what stands before it is intact; keep the file as it is, and compare it with a backup and an export")
     else:
         pruned = f", from checkpoint {start} on (what stood before is pruned)" if start.seq else ""
+        seen = f", as {plural(compared, 'head')} seen before" if compared else ""
         word = click.style("intact", fg="green", bold=True)
-        click.echo(f"{word}, {plural(end.seq - start.seq, 'entry')}, head {end}{pruned}")
+        click.echo(f"{word}, {plural(end.seq - start.seq, 'entry')}, head {end}{pruned}{seen}")
 
 
 def key_beside(storage: Path) -> Path:
@@ -178,13 +202,14 @@ def opened(storage: Path) -> Iterator[Reader]:
 @click.option(
     "--storage.path", "storage", type=DIRECTORY, help="Read this state directory instead of asking the service."
 )
+@click.option("--redact", is_flag=True, help="Without labels, arguments, sentences and names: to be shown outside.")
 @connected
-def export(client: Client, since: float | None, form: str, storage: Path | None) -> None:
+def export(client: Client, since: float | None, form: str, storage: Path | None, *, redact: bool) -> None:
     """The journal on stdout, oldest first.
 
     Its head is told on stderr: keep that elsewhere, for `log verify --head`.
     """
-    give = _csv_line if form == "csv" else _json_line
+    give = _veiled(_csv_line if form == "csv" else _json_line, on=redact)
     if form == "csv":
         click.echo(_csv(["seq", "time", "kind", "incident", "run", "word", "sentence"]))
     if storage is not None:
@@ -198,6 +223,13 @@ def export(client: Client, since: float | None, form: str, storage: Path | None)
         chatter(f"head {status.head}")
 
 
+def _veiled(give: Callable[[LineView], str], *, on: bool) -> Callable[[LineView], str]:
+    if not on:
+        return give
+    veil = Veil(secrets.token_bytes(32))
+    return lambda line: give(veil.line(line))
+
+
 def _export(
     lines: Iterator[LineView],
     total: int,
@@ -206,9 +238,10 @@ def _export(
     now: float | None = None,
 ) -> None:
     oldest = _oldest(since, now)
-    written = 0
+    written, first = 0, 0
     with progress("exporting", total) as show:
         for line in lines:
+            first = first or line.seq
             if line.at >= oldest:
                 click.echo(give(line))
                 written += 1
@@ -216,7 +249,8 @@ def _export(
                 show(line.seq)
             if line.seq >= total:  # what is appended meanwhile is for the next export
                 break
-    chatter(f"{count(written)} of {plural(total, 'entry')}")
+    gone = f"; entries 1 to {first - 1} were pruned" if first > 1 else ""
+    chatter(f"{count(written)} of {plural(total - max(first - 1, 0), 'entry')}{gone}")
 
 
 def _oldest(since: float | None, now: float | None) -> float:

@@ -6,6 +6,7 @@ import functools
 import getpass
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +27,15 @@ def duration(text: str) -> float:
         return parse_duration(text)
     except ValueError as fault:
         raise click.BadParameter(str(fault)) from fault
+
+
+def moment(text: str) -> float:
+    """Type of an option: unix seconds of a time as the log writes it; UTC where no zone is named."""
+    try:
+        read = datetime.fromisoformat(text.strip())
+    except ValueError as fault:
+        raise click.BadParameter(f"{plain(text)!r} is not a time; expected for example 2026-11-24T04:31:00Z") from fault
+    return (read if read.tzinfo is not None else read.replace(tzinfo=UTC)).timestamp()
 
 
 def pair(text: str) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from remediator.core.fleet import FleetLimits
 from remediator.core.intervals import TimeInterval
 from remediator.core.rules import Mode
+from remediator.core.space import SpaceLimits
 from remediator.errors import InvalidConfiguration, Position, Problem
 
 MAX_SECRET = 65_536
@@ -47,12 +48,17 @@ class AlertmanagerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageSettings:
-    """The directory of the journal, how long its entries are kept (s) and how large it may become (bytes)."""
+    """The directory of the journal, how long its entries are kept (s) and how large it may become (bytes).
+
+    `archive` gets what is deleted, `anchor_file` where the journal ended, by which a rewritten one is found out.
+    """
 
     path: Path = Path("data")
     retention: float = 90 * 86_400.0
     max_size: int = 1024 * 1024 * 1024
     archive: Path | None = None
+    anchor_file: Path | None = None
+    space: SpaceLimits = SpaceLimits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,6 +42,7 @@ from remediator.config.settings_model import (
 from remediator.config.shapes import nearest
 from remediator.core.fleet import FirstRuns, FleetLimits, StormLimits
 from remediator.core.rules import Mode
+from remediator.core.space import SpaceLimits
 from remediator.errors import InvalidConfiguration, Position, Problem
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ class _SettingsCompiler:
                 retention=shape.storage.retention,
                 max_size=shape.storage.max_size,
                 archive=self._path(shape.storage.archive) if shape.storage.archive is not None else None,
+                anchor_file=self._path(shape.storage.anchor_file) if shape.storage.anchor_file is not None else None,
+                space=SpaceLimits(free=shape.storage.min_free, percent=shape.storage.min_free_percent),
             ),
             web=self._web(shape.web),
             limits=self._limits(shape.limits),

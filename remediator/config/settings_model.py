@@ -18,6 +18,7 @@ from remediator.config.shapes import (
     ModeWord,
     Name,
     Names,
+    Percent,
     PerWindow,
     PositiveSeconds,
     Seconds,
@@ -157,6 +158,16 @@ class StorageShape(Shape):
     )
     archive: FilePath | None = Field(
         default=None, description="A directory that gets entries as gzip files before they are deleted."
+    )
+    anchor_file: FilePath | None = Field(
+        default=None,
+        description="A file that gets a line with the journal's end every 5m and at each end of a run; best far away.",
+    )
+    min_free: Size = Field(
+        default=200 * 1024 * 1024, description="With less free on this disk nothing new begins. Default 200MiB."
+    )
+    min_free_percent: Percent = Field(
+        default=5, description="The same in per cent of the disk; whichever of the two is more counts. Default 5."
     )
 
 

@@ -25,6 +25,7 @@ _URL = re.compile(r"https?://[^\s/?#@]+(?:[/?#]\S*)?")
 # The journal keeps what is needed for windows of this length and no longer.
 MAX_WINDOW = 31 * 86_400.0
 MAX_COUNT = 10_000
+MAX_PERCENT = 50
 # How much of a value is repeated in a message.
 SHOWN = 80
 
@@ -110,6 +111,13 @@ def _count(raw: object) -> int:
     number = _whole(raw)
     if not 1 <= number <= MAX_COUNT:
         raise Misspelt("out-of-range", f"{number} is not from 1 to {MAX_COUNT}", "write a number from that range")
+    return number
+
+
+def _percent(raw: object) -> int:
+    number = _whole(raw)
+    if not 0 <= number <= MAX_PERCENT:
+        raise Misspelt("out-of-range", f"{number} is not from 0 to {MAX_PERCENT}", "write a number from that range")
     return number
 
 
@@ -199,6 +207,9 @@ PositiveSeconds = Annotated[
     float, BeforeValidator(_positive_duration), WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN})
 ]
 Count = Annotated[int, BeforeValidator(_count), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_COUNT})]
+Percent = Annotated[
+    int, BeforeValidator(_percent), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_PERCENT})
+]
 Switch = Annotated[bool, BeforeValidator(_switch), WithJsonSchema({"type": "boolean"})]
 PerWindow = Annotated[
     Limit, BeforeValidator(_limit), WithJsonSchema({"type": "string", "pattern": "^[0-9]+ per [0-9a-z]+$"})

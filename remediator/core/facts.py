@@ -30,7 +30,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Everything a guard may look at. `evidence` is None while only the journal is being asked."""
+    """Everything a guard may look at. `evidence` is None while only the journal is being asked.
+
+    `low` says why the journal's disk has no room for new work; it is empty while there is room.
+    """
 
     state: State
     run: Run
@@ -42,6 +45,7 @@ class Facts:
     max_runs: int
     fleet: FleetLimits = FleetLimits()
     evidence: Evidence | None = None
+    low: str = ""
 
     @property
     def grants(self) -> tuple[Grant, ...]:

@@ -29,6 +29,10 @@ class QueueFull(NotCommitted):
     """Too many notifications wait for a decision; the sender tries again."""
 
 
+class NoRoom(NotCommitted):
+    """The disk of the journal is nearly full; the sender tries again."""
+
+
 class Intake:
     """Accepts notifications."""
 
@@ -40,6 +44,8 @@ class Intake:
         """The place of the notification in the journal, once it is durable."""
         if self._parts.stopping:
             raise NotCommitted("the service is stopping; send it again")
+        if low := self._parts.space.low:
+            raise NoRoom(f"{low}; send it again")
         if self._parts.journal.waiting >= WAITING:
             raise QueueFull(f"{self._parts.journal.waiting} requests wait for the journal; send it again")
         try:

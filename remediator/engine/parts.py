@@ -20,6 +20,7 @@ from remediator.core.state import Moment, Run, State
 from remediator.engine.effects import Effects
 from remediator.engine.journal import Journal
 from remediator.engine.signals import Signals
+from remediator.engine.space import Space
 from remediator.ports import AlertSource, Archive, Clock, Oracle, Probe, Receiver
 
 
@@ -84,6 +85,7 @@ class Parts:
     alerts: AlertSource | None = None
     receivers: Mapping[str, Receiver] = field(default_factory=dict)
     keeping: Keeping = Keeping()
+    space: Space = field(default_factory=Space)
     stopping: bool = False
     heard: float = float("-inf")  # monotonic; when the others could last hear that this replica is there
     last_accept: float = float("-inf")  # monotonic; lets the planner give way to intake
@@ -107,6 +109,7 @@ class Parts:
             limits=stricter(run.plan.guards, planned_guards(rule) if rule is not None else None),
             max_runs=self.config.max_runs,
             fleet=self.config.fleet,
+            low=self.space.low,
         )
 
     def may_announce(self, moment: Moment) -> bool:

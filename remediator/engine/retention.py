@@ -52,6 +52,8 @@ class Retention:
     async def portion(self) -> bool:
         """Prunes one portion; whether there may be another one."""
         journal = self._parts.journal
+        if self._parts.space.full:  # deleting writes too, and gives nothing back to the file system
+            return False
         start = await journal.store.start()
         state = journal.state
         if state.pruned_seq > start.seq:  # an earlier process said so and came no further

@@ -69,6 +69,7 @@ class Engine:
     async def run(self, version: str) -> None:
         """Works until cancelled; the journal must be open and its lane running."""
         mode = self.parts.config.mode.word
+        await self.parts.space.look()
         await self._leases.begin(e.ServiceStarted(version=version, mode=mode))
         self._working = True
         beside = [] if self.parts.journal.alone else [self._leases.watch(), self._leases.follow()]
@@ -92,7 +93,8 @@ class Engine:
     def _watching(self) -> list[Coroutine[Any, Any, None]]:
         """The loops that go on until the end."""
         loops = (self._planner, self._undoing, self._outbox, self._timers, self._retention, self._scheduling)
-        return [loop.watch() for loop in loops]
+        space = [self.parts.space.watch(self.parts)] if self.parts.space.has_disk else []
+        return [*(loop.watch() for loop in loops), *space]
 
     async def stop(self, grace: float) -> None:
         """No new intents from now on; what is under way gets `grace` seconds to end (G22)."""

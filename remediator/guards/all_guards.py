@@ -15,6 +15,7 @@ from remediator.guards.min_healthy import MinHealthyGuard
 from remediator.guards.mode import ModeGuard
 from remediator.guards.pause import PauseGuard
 from remediator.guards.rate_limit import RateLimitGuard
+from remediator.guards.room import RoomGuard
 from remediator.guards.signal_trust import SignalTrustGuard
 from remediator.guards.storm import StormGuard
 from remediator.guards.target_lock import TargetLockGuard
@@ -26,6 +27,7 @@ def all_guards() -> tuple[Guard, ...]:
     return (
         ModeGuard(),
         PauseGuard(),
+        RoomGuard(),
         BreakerGuard(),
         InhibitedByGuard(),
         StillFiringGuard(),

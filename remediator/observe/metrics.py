@@ -56,6 +56,7 @@ class Metrics:
         self.messages = count("notifications", "Messages to people that were tried", "receiver")
         self.messages_failed = count("notifications_failed", "Messages that did not get there", "receiver", "reason")
         self._brakes()
+        self._disk()
         self.queries = count("prometheus_queries", "Questions to Prometheus by what came of them", "result")
         self.append_errors = count("journal_append_errors", "Appends that the store did not take")
         self.pending = gauge("notifications_pending", "Notifications that nothing has been decided about")
@@ -76,6 +77,11 @@ class Metrics:
         self.last_due = self._gauge(
             "schedule_last_due_timestamp_seconds", "The last occurrence that was decided on", "rule"
         )
+
+    def _disk(self) -> None:
+        self.disk_free = self._gauge("disk_free_bytes", "What the file system of the journal has left")
+        self.disk_low = self._gauge("disk_low", "1 while so little is left that nothing new begins")
+        self.anchor_errors = self._count("anchor_errors", "Heads of the journal that the anchor file did not take")
 
     def _count(self, name: str, text: str, *labels: str) -> Counter:
         self.described.append((f"remediator_{name}_total", "counter", labels, text))

@@ -10,6 +10,7 @@ from prometheus_client.exposition import generate_latest
 
 from remediator.core import entries as e
 from remediator.core.outcomes import Result
+from remediator.core.space import Room
 from remediator.core.state import RunStatus, State
 from remediator.core.telling import tell
 from remediator.core.verdicts import Answer
@@ -51,6 +52,7 @@ class Observer:
         self._rules: set[str] = set()
         self._followers: list[Follower] = []
         self._answers: dict[int, Counter] = {}
+        self._low = ""
         self._tells_all = self.log.wants("info")
 
     def set_rules(self, names: Iterable[str], actions: Iterable[str]) -> None:
@@ -100,6 +102,21 @@ class Observer:
         """The store did not take an append."""
         self.metrics.append_errors.inc()
         self.log.line("error", self._now(), f"the journal cannot be written: {sentence}", kind="journal.refused")
+
+    def room_is(self, room: Room, low: str) -> None:
+        """What the journal's disk has left, and why that is too little (empty if it is not)."""
+        self.metrics.disk_free.set(room.free)
+        self.metrics.disk_low.set(bool(low))
+        if low and not self._low:
+            self.log.line("error", self._now(), low, kind="disk.low")
+        elif self._low and not low:
+            self.log.line("warning", self._now(), "the disk of the journal has room again", kind="disk.room")
+        self._low = low
+
+    def anchor_failed(self, sentence: str) -> None:
+        """A head of the journal could not be published where it should be."""
+        self.metrics.anchor_errors.inc()
+        self.log.line("error", self._now(), sentence, kind="anchor.failed")
 
     def tell_head(self, head: object) -> None:
         """Writes the journal's end as a log line: an anchor outside the store (G18)."""

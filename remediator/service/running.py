@@ -27,7 +27,6 @@ from remediator.web.protocol import JoinedProtocol
 
 # How long slow clients get after the running steps have ended (s).
 CLIENTS = 3
-HEAD_LINE_EVERY = 300.0
 # The state is a tree of many small values without cycles; looking through it for cycles after every 700 of them, as Python
 # does by itself, showed as pauses of 30 ms in the slowest answers of a storm.
 GC_THRESHOLDS = (20_000, 20, 20)
@@ -115,7 +114,7 @@ async def _work(built: Built, listener: socket.socket) -> int:
     watching = [
         asyncio.ensure_future(BreakGlass(built.storage / "PAUSED", built.engine.parts).watch()),
         asyncio.ensure_future(_reload_on_signal(built, reload)),
-        asyncio.ensure_future(_head_lines(built)),
+        asyncio.ensure_future(built.anchoring.watch()),
     ]
     tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(built.engine.run(__version__)), *watching, web, lane]
     stopping = asyncio.ensure_future(stop.wait())
@@ -127,6 +126,7 @@ async def _work(built: Built, listener: socket.socket) -> int:
         for task in watching:  # nothing of theirs may follow the last entry
             task.cancel()
         await _stop(built, server, web)
+        await built.anchoring.publish()
     finally:
         await _end(stopping, *tasks)
     return _report(tasks) if not clean else 0
@@ -201,10 +201,3 @@ async def _reload_on_signal(built: Built, asked: asyncio.Event) -> None:
         except StoreError as fault:
             sentence = f"not reloaded, the rules in force did not change: the journal cannot be written: {fault}"
             built.observer.log.line("error", built.engine.parts.clock.now(), sentence, kind="config.refused")
-
-
-async def _head_lines(built: Built) -> None:
-    """The head of the journal as a log line now and then: an anchor outside the store (G18)."""
-    while True:
-        await built.engine.parts.clock.sleep(HEAD_LINE_EVERY)
-        built.observer.tell_head(built.journal.head)

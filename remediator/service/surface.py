@@ -76,6 +76,8 @@ class ServiceSurface:
             reasons.append(f"the journal is not what it was, and a person has to look: {parts.journal.broken}")
         elif parts.journal.last_error:
             reasons.append(f"the journal cannot be written: {parts.journal.last_error}")
+        if parts.space.low:
+            reasons.append(parts.space.low)
         if not parts.config.ruleset.rules and not parts.config.ruleset.playbooks:
             reasons.append("no rules are loaded")
         return tuple(reasons)

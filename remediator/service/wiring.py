@@ -21,6 +21,7 @@ from remediator.engine.effects import DryEffects, LiveEffects
 from remediator.engine.explaining import Explainer
 from remediator.engine.journal import Journal
 from remediator.engine.parts import Config, Keeping, Parts
+from remediator.engine.space import Space
 from remediator.engine.supervisor import Engine
 from remediator.guards.all_guards import all_guards
 from remediator.observe import Observer, Redactor
@@ -30,10 +31,12 @@ from remediator.probes.oracle import PrometheusOracle
 from remediator.probes.signals import PrometheusSignals
 from remediator.receivers.anchored import Ending, anchored
 from remediator.service.access import CannotStart, address_of, build_auth, secrets_of
+from remediator.service.anchoring import Anchoring
 from remediator.service.neighbours import targets_of
 from remediator.service.receiving import build_receivers
 from remediator.service.reloading import Overrides, RuleLoader, loaded_fact, names_of, read_settings
 from remediator.service.surface import ServiceSurface
+from remediator.stores.anchor_file import AnchorFile
 from remediator.stores.archive import GzipArchive
 from remediator.stores.memory import MemoryStore
 from remediator.stores.sqlite import SqliteStore
@@ -55,6 +58,7 @@ class Built:
     surface: ServiceSurface
     app: WebApp
     loader: RuleLoader
+    anchoring: Anchoring
 
     async def started(self, url: str) -> None:
         """Says in log and journal what is in force, and how Alertmanager is told of us."""
@@ -96,6 +100,7 @@ def build(config_file: Path | None, overrides: Overrides) -> Built:
     observer.head = ending.head = lambda: journal.head
     journal.on_error = observer.append_failed
     parts = _parts(plugs, settings, config, journal, clock)
+    parts.space.tell = observer.room_is
     engine = Engine(parts)
     journal.listen(observer.on_commit)
     observer.set_rules(*names_of(config.ruleset))
@@ -113,6 +118,7 @@ def build(config_file: Path | None, overrides: Overrides) -> Built:
         surface=surface,
         app=app,
         loader=loader,
+        anchoring=_anchoring(settings, journal, observer, clock),
     )
 
 
@@ -126,6 +132,11 @@ def _journal(storage: Path, clock: Clock) -> Journal:
             f"{fault.filename or storage}: {fault.strerror}; storage.path must be a directory that this user may write"
         ) from None
     return Journal(SqliteStore(path), clock, key=key, replica=platform.node() or "replica", boot=new_boot())
+
+
+def _anchoring(settings: Settings, journal: Journal, observer: Observer, clock: Clock) -> Anchoring:
+    path = settings.storage.anchor_file
+    return Anchoring(journal, observer, clock, AnchorFile(path) if path is not None else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +167,7 @@ def _parts(plugs: _Plugs, settings: Settings, config: Config, journal: Journal, 
         alerts=plugs.tools.alertmanager if settings.alertmanager is not None else None,
         receivers=plugs.tools.receivers,
         keeping=_keeping(settings),
+        space=_space(settings, journal.store),
     )
 
 
@@ -163,6 +175,10 @@ def _keeping(settings: Settings) -> Keeping:
     storage = settings.storage
     archive = GzipArchive(storage.archive) if storage.archive is not None else None
     return Keeping(retention=storage.retention, max_size=storage.max_size, archive=archive)
+
+
+def _space(settings: Settings, store: Store) -> Space:
+    return Space(store if isinstance(store, SqliteStore) else None, settings.storage.space)
 
 
 def fittings_of(catalogue: Catalogue) -> Mapping[str, Fitting]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from remediator.core.chain import Head
     from remediator.core.entries import Record
+    from remediator.core.space import Room
     from remediator.ports import IncidentFilter, IncidentRow, Snapshot, StoreInfo
 
 T = TypeVar("T")
@@ -122,6 +123,16 @@ class SqliteStore:
         if self._lanes is None:
             raise NotCommitted(f"the store {self._path} is closed; open it first")
         await self._lanes[0].run(partial(self._writer.prune, start))
+
+    async def room(self) -> Room:
+        """What the file system has left; lays the space for a full disk by again, if it was given up and there is room."""
+        if self._lanes is None:
+            raise StoreError(f"the store {self._path} is closed; open it first")
+        return await self._lanes[0].run(self._writer.room)
+
+    def spent(self) -> bool:
+        """Whether the space for a full disk is in use, or was never there."""
+        return self._writer.spent
 
     async def _asked(self, question: Callable[[Reader], T]) -> T:
         if self._lanes is None:

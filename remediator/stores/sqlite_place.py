@@ -11,6 +11,7 @@ import re
 import stat
 from pathlib import Path
 
+from remediator.core.space import Room
 from remediator.errors import StoreRefused
 
 BALLAST_BYTES = 4 * 1024 * 1024
@@ -99,6 +100,12 @@ def _sync_directory(directory: Path) -> None:
         os.close(handle)
 
 
+def room_of(directory: Path) -> Room:
+    """What this user may still write on the file system of `directory`, and its size. OSError as it comes."""
+    found = os.statvfs(directory)
+    return Room(free=found.f_bavail * found.f_frsize, total=found.f_blocks * found.f_frsize)
+
+
 class FileLock:
     """The `flock` on `<path>.lock` that makes this process the only writer, held until `release`.
 
@@ -154,8 +161,7 @@ class Ballast:
             if self._path.exists() and self._path.stat().st_size == BALLAST_BYTES:
                 self.present = True
                 return
-            free = os.statvfs(self._path.parent)
-            if free.f_bavail * free.f_frsize < 4 * BALLAST_BYTES:
+            if room_of(self._path.parent).free < 4 * BALLAST_BYTES:
                 return
             self._lay()
         except OSError:

@@ -16,7 +16,8 @@ from remediator.errors import AppendUnknown, CorruptJournal, NotCommitted, Store
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA = 1
+SCHEMA = 2
+"""Of a file that was made now. 2: the head moves by a trigger, and a pruning may delete. Files of 1 are upgraded at open."""
 OLDEST_SQLITE = (3, 37, 0)
 """The first SQLite with STRICT tables."""
 
@@ -58,7 +59,7 @@ _TABLES = (
     "CREATE INDEX journal_by_incident ON journal (incident) WHERE incident <> ''",
     "CREATE INDEX journal_by_kind ON journal (kind)",
     "CREATE TABLE claim (name TEXT PRIMARY KEY, seq INTEGER NOT NULL REFERENCES journal (seq)) STRICT, WITHOUT ROWID",
-    "CREATE INDEX claim_by_seq ON claim (seq)",
+    "CREATE INDEX IF NOT EXISTS claim_by_seq ON claim (seq)",
     "CREATE TABLE snapshot (seq INTEGER PRIMARY KEY, mac BLOB NOT NULL, state BLOB NOT NULL, sha256 BLOB NOT NULL) STRICT",
     """CREATE TABLE p_incident (
         incident TEXT PRIMARY KEY,
@@ -141,6 +142,27 @@ def create(connection: sqlite3.Connection) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def upgrade(connection: sqlite3.Connection) -> None:
+    """Brings a file of an earlier schema to this one, in one transaction; leaves one that is so already alone.
+
+    Only triggers and indexes differ, and no entry is touched: they are dropped and made anew.
+    """
+    told = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    if int(told[0]) >= SCHEMA:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+            connection.execute(f"""DROP TRIGGER "{name}" """)
+        for statement in (*_TRIGGERS, *(one for one in _TABLES if one.startswith("CREATE INDEX IF NOT EXISTS"))):
+            connection.execute(statement)
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'schema'", (str(SCHEMA),))
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def is_empty(connection: sqlite3.Connection) -> bool:

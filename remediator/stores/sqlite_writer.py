@@ -12,7 +12,7 @@ from remediator.errors import Conflict, NotCommitted, StoreError, StoreFull, Sto
 from remediator.ports import StoreInfo
 from remediator.stores import sqlite_schema as schema
 from remediator.stores.checks import claim_taken, head_after, id_taken, seal
-from remediator.stores.sqlite_place import Ballast, FileLock, check_file_system, prepare
+from remediator.stores.sqlite_place import Ballast, FileLock, check_file_system, prepare, room_of
 from remediator.stores.sqlite_pruning import prune
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from remediator.core.entries import Record
+    from remediator.core.space import Room
     from remediator.ports import IncidentRow, Snapshot
 
 _COLUMNS = 9
@@ -52,6 +53,7 @@ class Writer:
         self._lock = FileLock(path)
         self._ballast = Ballast(path)
         self._connection: sqlite3.Connection | None = None
+        self._spent = False
 
     def open(self) -> StoreInfo:
         """Takes the lock, checks place, settings, file and head; StoreRefused or CorruptJournal if one is not right."""
@@ -108,6 +110,20 @@ class Writer:
         except UnicodeEncodeError as fault:
             raise _not_text(fault) from fault
 
+    @property
+    def spent(self) -> bool:
+        """Whether the space put by was given up for lack of any other, and could not be laid by again since."""
+        return self._spent and not self._ballast.present
+
+    def room(self) -> Room:
+        """What is left on the file system; lays space by again where there is enough. StoreError if it cannot be told."""
+        if not self._ballast.present:
+            self._ballast.restore()
+        try:
+            return room_of(self._path.parent)
+        except OSError as fault:
+            raise StoreError(f"the room beside {self._path} cannot be told ({fault.strerror})") from fault
+
     def save_snapshot(self, snapshot: Snapshot) -> None:
         """Keeps this one and the newest other; errors as `append`."""
         values = (snapshot.head.seq, snapshot.head.mac, snapshot.state, seal(snapshot))
@@ -133,6 +149,7 @@ class Writer:
         if schema.is_empty(connection):
             schema.create(connection)
         store_id = schema.store_id_of(connection, self._path)
+        schema.upgrade(connection)
         return store_id, schema.check_start(connection), schema.check_head(connection)
 
     def _connected(self) -> sqlite3.Connection:
@@ -180,6 +197,7 @@ class Writer:
 
     def _noted(self, error: StoreError) -> StoreError:
         if isinstance(error, StoreFull):
+            self._spent = True
             self._ballast.drop()
         return error
 

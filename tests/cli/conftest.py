@@ -223,7 +223,7 @@ def lines_of_night() -> tuple[LineView, ...]:
     told: list[tuple[float, str, str, str, dict[str, object]]] = [
         (-702.0, "incident.opened", "opened", "high-bounce-rate on domain=gmail.com", {"rule": "high-bounce-rate"}),
         (-702.0, "run.planned", "planned", "pause-and-throttle-domain, plan 0a1b2c3d4e5f6071, 2 steps", {}),
-        (-702.0, "run.decided", "decided", "run: 9 guards passed", {}),
+        (-702.0, "run.decided", "decided", "run: 9 guards passed", {"answer": "allow"}),
         (-701.0, "step.intent", "step 1", "kumomta.suspend; will be taken back 2026-09-21 16:01:39Z", {"step": 0}),
         (-700.5, "step.outcome", "step 1", "ok: suspended the ready queues of gmail.com on mta1 (0.4s)", {"step": 0}),
         (-300.0, "verify.looked", "verify", "good: 0.08 < 0.10", {}),

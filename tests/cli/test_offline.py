@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from remediator.cli.log_offline import export, verify
+from remediator.core.anchors import anchor_line
 from remediator.core.chain import Head, sign
 from remediator.core.entries import Draft, JournalOpened, PauseSet, Record, encode, kind_of
 from remediator.stores.sqlite import SqliteStore
@@ -48,14 +49,14 @@ async def journal(tmp_path: Path) -> AsyncIterator[Path]:
     await store.close()
 
 
-def _tamper(journal: Path, statement: str) -> None:
+def _tamper(journal: Path, statement: str, *values: object) -> None:
     """Does what somebody with the file would: takes the triggers away first."""
     connection = sqlite3.connect(journal, isolation_level=None)
     names = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall()
     for (name,) in names:
         connection.execute(f'DROP TRIGGER "{name}"')
     connection.execute("PRAGMA foreign_keys = OFF")
-    connection.execute(statement)
+    connection.execute(statement, values)
     connection.close()
 
 
@@ -115,6 +116,55 @@ def test_a_journal_that_was_written_anew_is_not_the_one_that_was_seen(journal: P
     assert result.exit_code == 1
     assert "entry 3 is intact, but it is not the one" in result.stdout
     assert journal.exists()
+
+
+def _written_anew(journal: Path, seq: int) -> None:
+    """What somebody does who has the key as well: changes an entry and signs all that follow."""
+    mac = _records(KEY)[seq - 2].mac
+    for record in _records(KEY)[seq - 1 :]:
+        body = record.body.replace(b"number", b"forged")
+        mac = sign(KEY, record.seq, mac, body)
+        _tamper(journal, "UPDATE journal SET body = ?, mac = ? WHERE seq = ?", body, mac, record.seq)
+
+
+def _publish(tmp_path: Path, *places: int, name: str = "anchors") -> None:
+    """An anchor file as the service writes it."""
+    records = {record.seq: record for record in _records(KEY)}
+    lines = [anchor_line(records[seq].at, Head(seq, records[seq].mac)) for seq in places]
+    (tmp_path / name).write_text("".join(lines), encoding="ascii")
+
+
+def test_only_anchors_show_what_was_written_anew_with_the_key(journal: Path, cli: Cli, tmp_path: Path) -> None:
+    _publish(tmp_path, 2, 5)
+    assert cli("remediator log verify --anchors anchors").exit_code == 0
+    _written_anew(journal, 4)
+    assert cli("remediator log verify").exit_code == 0, "the chain alone says that all is well"
+    result = cli("remediator log verify --anchors anchors")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("broken at entry 5: entry 5 is intact, but it is not the one that was seen as 5:")
+    assert "of the entries 3 to 5 some were written anew with the key" in result.stdout
+    told = json.loads(cli("remediator log verify --anchors anchors -o json").stdout)
+    assert (told["intact"], told["seq"]) == (False, 5)
+
+
+def test_heads_of_log_lines_and_messages_are_anchors_too(journal: Path, cli: Cli, tmp_path: Path) -> None:
+    _publish(tmp_path, 3)
+    (tmp_path / "service.log").write_text(f'level=info sentence="the journal ends here" head={_head()}\n')
+    result = cli("remediator log verify --anchors anchors --anchors service.log")
+    assert (result.exit_code, result.stdout) == (0, f"intact, 5 entries, head {_head()}, as 2 heads seen before\n")
+    told = json.loads(cli("remediator log verify --anchors service.log -o json").stdout)
+    assert told == {"intact": True, "seq": 5, "head": _head(), "anchors": 1}
+    _tamper(journal, "DELETE FROM journal WHERE seq >= 4")
+    result = cli("remediator log verify --anchors service.log")
+    assert result.stdout.startswith("broken at entry 4: the journal ends at entry 3, but it once went to entry 5")
+
+
+def test_an_anchor_file_in_which_nothing_stands_compares_nothing_and_is_refused(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("nothing was published at 20:30\n")
+    result = cli("remediator log verify --anchors empty")
+    assert (result.exit_code, "has no head in it" in result.stderr) == (2, True)
+    result = cli("remediator log verify --anchors missing")
+    assert (result.exit_code, "cannot be read" in result.stderr) == (2, True)
 
 
 def test_another_key_breaks_at_the_first_entry(journal: Path, cli: Cli, tmp_path: Path) -> None:

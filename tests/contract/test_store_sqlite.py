@@ -119,12 +119,12 @@ async def test_a_second_store_on_the_file_is_refused_and_told_who_has_it(file: S
 async def test_a_refused_store_gives_the_lock_back(file: SqlitePlace, scribe: Scribe) -> None:
     await file.fill(scribe)
     file.change(
-        "UPDATE meta SET value = '2' WHERE key = 'schema'",
+        "UPDATE meta SET value = '3' WHERE key = 'schema'",
     )
-    with pytest.raises(StoreRefused, match=r"newer remediator \(schema 2, this one knows 1\)"):
+    with pytest.raises(StoreRefused, match=r"newer remediator \(schema 3, this one knows 2\)"):
         await SqliteStore(file.path).open()
     file.change(
-        "UPDATE meta SET value = '1' WHERE key = 'schema'",
+        "UPDATE meta SET value = '2' WHERE key = 'schema'",
     )
     async with file.opened() as store:
         assert len(await store.read(0)) == 3

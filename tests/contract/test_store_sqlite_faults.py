@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import shutil
 import sqlite3
 import threading
@@ -15,8 +16,10 @@ import msgspec
 import pytest
 
 from remediator.core.chain import Head
+from remediator.core.space import Room
 from remediator.errors import Conflict, CorruptJournal, NotCommitted, StoreError, StoreFull, StoreRefused
 from remediator.ports import IncidentFilter, Snapshot
+from remediator.stores import sqlite_place
 from remediator.stores.sqlite import SqliteStore
 from remediator.stores.sqlite_place import BALLAST_BYTES
 from remediator.stores.sqlite_reader import offline, offline_read
@@ -116,6 +119,7 @@ async def test_a_full_file_writes_nothing_gives_up_its_ballast_and_goes_on_when_
                 error = full
         assert "nothing was written" in str(error)
         assert not ballast.exists()
+        assert store.spent(), "nothing new is to begin now"
         assert [record.seq for record in await store.read(0)] == list(range(1, head.seq + 1))
         with pytest.raises(StoreFull):
             await store.append(head, scribe.records(head, 20))
@@ -123,8 +127,36 @@ async def test_a_full_file_writes_nothing_gives_up_its_ballast_and_goes_on_when_
         await file.on_writer(store, "PRAGMA max_page_count = 1000000")
         head = await store.append(head, scribe.records(head, 20))
         assert ballast.stat().st_size == BALLAST_BYTES
+        assert not store.spent()
         assert scribe.is_whole(await store.read(0))
         assert await file.on_writer(store, "PRAGMA integrity_check") == [("ok",)]
+
+
+async def test_a_look_at_the_disk_lays_the_ballast_by_again_once_there_is_room(
+    file: SqlitePlace, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ballast = file.beside(".ballast")
+    async with file.opened() as store:
+        seen = os.statvfs(file.path.parent)
+        room = await store.room()
+        assert room.total == seen.f_blocks * seen.f_frsize
+        assert 0 < room.free <= room.total
+        [(pages,)] = await file.on_writer(store, "PRAGMA page_count")
+        await file.on_writer(store, f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(StoreFull):
+            await store.append(Head(), scribe.records(Head(), 200))
+        with monkeypatch.context() as full:
+            full.setattr(sqlite_place, "room_of", lambda _directory: Room(free=BALLAST_BYTES, total=2 * BALLAST_BYTES))
+            await store.room()
+            assert store.spent()
+        await store.room()
+        assert (store.spent(), ballast.stat().st_size) == (False, BALLAST_BYTES)
+        file.path.parent.rename(file.path.parent.with_name("gone"))
+        with pytest.raises(StoreError, match="cannot be told"):
+            await store.room()
+        file.path.parent.with_name("gone").rename(file.path.parent)
+    with pytest.raises(StoreError, match="is closed"):
+        await store.room()
 
 
 async def test_a_lock_held_by_another_program_is_not_committed(file: SqlitePlace, scribe: Scribe) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from remediator import __version__
 from remediator.errors import RemediatorError
-from remediator.service import ServeOptions, running, serve
+from remediator.service import ServeOptions, anchoring, running, serve
 
 if TYPE_CHECKING:
     from tests.service.conftest import Home
@@ -94,11 +94,11 @@ async def test_a_part_that_breaks_ends_the_service_and_is_named(
 ) -> None:
     begin = asyncio.Event()
 
-    async def breaks(_built: object) -> None:
+    async def breaks(_anchoring: object) -> None:
         await begin.wait()
         raise RuntimeError("the anchor is gone")
 
-    monkeypatch.setattr(running, "_head_lines", breaks)
+    monkeypatch.setattr(anchoring.Anchoring, "watch", breaks)
     async with serving(home) as (task, _client):
         begin.set()
         async with asyncio.timeout(30):
@@ -109,7 +109,7 @@ async def test_a_part_that_breaks_ends_the_service_and_is_named(
 async def test_the_head_is_told_now_and_then(
     home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "HEAD_LINE_EVERY", 0.0)
+    monkeypatch.setattr(anchoring, "EVERY", 0.0)
     async with serving(home) as (task, _client):
         os.kill(os.getpid(), signal.SIGTERM)
         assert await task == 0

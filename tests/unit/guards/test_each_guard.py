@@ -19,6 +19,7 @@ from remediator.guards.all_guards import all_guards
 from remediator.guards.evidence import ASK_AGAIN, FRESH, RequireGuard, StillFiringGuard, WhenGuard
 from remediator.guards.mode import ModeGuard
 from remediator.guards.pause import PauseGuard
+from remediator.guards.room import RoomGuard
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Build
@@ -58,6 +59,15 @@ def test_a_rule_that_is_no_longer_loaded_runs_nothing(build: Build) -> None:
     assert ModeGuard().check(build.facts(ruleset=other)).answer is DENY
     by_hand = build.facts(ruleset=other, incident=build.incident(by="ana"))
     assert ModeGuard().check(by_hand).answer is ALLOW
+
+
+# ── room ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+def test_a_disk_without_room_holds_every_new_run_back_in_its_own_words(build: Build) -> None:
+    assert RoomGuard().check(build.facts()).answer is ALLOW
+    for dry in (False, True):
+        verdict = RoomGuard().check(build.facts(run=build.run(dry=dry), low="the disk has 3 MiB free"))
+        assert (verdict.guard, verdict.answer, verdict.until) == ("room", DEFER, None)
+        assert verdict.sentence == "the disk has 3 MiB free"
 
 
 # ── pause ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -223,14 +233,14 @@ def test_a_run_by_its_schedule_needs_no_alert(build: Build) -> None:
 # ── all of them ──────────────────────────────────────────────────────────────────────────────────────────────────────
 def test_every_guard_has_a_name_and_says_what_it_is_for() -> None:
     guards = all_guards()
-    assert len({guard.name for guard in guards}) == len(guards) == 18
+    assert len({guard.name for guard in guards}) == len(guards) == 19
     assert all(re.fullmatch(r"[a-z_]+", guard.name) and guard.summary for guard in guards)
 
 
 def test_with_nothing_against_it_every_guard_allows_and_says_what_it_looked_at(build: Build) -> None:
     decision = ask_guards(all_guards(), build.facts())
     assert decision.answer is ALLOW
-    assert len(decision.verdicts) == 18
+    assert len(decision.verdicts) == 19
     assert all(verdict.sentence for verdict in decision.verdicts)
 
 
