@@ -52,6 +52,7 @@ soak: ## the test kit at its large sizes, hours; SHARE=0.01 for a hundredth
 docs: ## rebuild the generated reference pages
 	@scripts/setup python
 	@$(PY) scripts/reference.py --write
+	@$(PY) scripts/coverage_page.py --write
 
 format: ## format and fix what can be fixed
 	@$(PY) -m ruff format . && $(PY) -m ruff check --fix .
