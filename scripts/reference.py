@@ -12,9 +12,11 @@ from typing import get_args
 import click
 
 from remediator.cli.root import COMMANDS, root
-from remediator.config.schema import rules_schema, settings_schema
+from remediator.config.schema import Schema, exporter_schema, rules_schema, settings_schema
 from remediator.core.entries import AnyFact, kind_of
 from remediator.core.params import Param
+from remediator.exporter.answers import Result
+from remediator.exporter.series import DESCRIBED
 from remediator.guards.all_guards import all_guards
 from remediator.observe import Metrics
 from remediator.plugins import describe_catalogue
@@ -28,6 +30,8 @@ def pages() -> Iterator[tuple[str, str]]:
     catalogue = describe_catalogue()
     yield "rules.schema.json", json.dumps(rules_schema(catalogue), indent=2, ensure_ascii=False) + "\n"
     yield "settings.schema.json", json.dumps(settings_schema(), indent=2, ensure_ascii=False) + "\n"
+    yield "exporter.schema.json", json.dumps(exporter_schema(), indent=2, ensure_ascii=False) + "\n"
+    yield "exporter.md", NOTE + "\n".join(exporter())
     yield "actions.md", NOTE + "\n".join(actions())
     yield "probes.md", NOTE + "\n".join(probes())
     yield "guards.md", NOTE + "\n".join(guards())
@@ -98,6 +102,35 @@ def metrics() -> Iterator[str]:
     for name, kind, labels, meaning in sorted(Metrics().described):
         yield f"| `{name}` | {kind} | {', '.join(labels)} | {cell(meaning)} |"
     yield ""
+
+
+def exporter() -> Iterator[str]:
+    """The exporter's series and settings."""
+    yield "# The exporter's series and settings\n"
+    yield "What they mean, and how to use them: [docs/exporter.md](../exporter.md).\n"
+    yield "## Series\n"
+    yield "| series | type | labels | meaning |"
+    yield "| --- | --- | --- | --- |"
+    for name, kind, labels, meaning in DESCRIBED:
+        yield f"| `{name}` | {kind} | {', '.join(labels)} | {cell(meaning)} |"
+    yield ""
+    yield f"`result` of a lookup is one of {', '.join(f'`{one.value}`' for one in Result)}.\n"
+    yield "## Settings\n"
+    yield "| key | meaning |"
+    yield "| --- | --- |"
+    schema = exporter_schema()
+    yield from settings_rows(schema, schema["definitions"], "")
+    yield ""
+
+
+def settings_rows(shape: Schema, definitions: Schema, path: str) -> Iterator[str]:
+    """A row for each key below `path`, in the order of the file."""
+    for key, field in shape["properties"].items():
+        yield f"| `{path}{key}` | {cell(field['description'])} |"
+        items = field.get("items", {})
+        below = field.get("allOf", [items if "$ref" in items else {}])[0].get("$ref", "").rpartition("/")[2]
+        if below:
+            yield from settings_rows(definitions[below], definitions, f"{path}{key}.")
 
 
 def commands() -> Iterator[str]:

@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, str] = {
     "check": "remediator.cli.check:check",
     "schema": "remediator.cli.schema:schema",
     "serve": "remediator.cli.serve:serve",
+    "exporter": "remediator.cli.exporter:exporter",
     "demo": "remediator.cli.demo:demo",
 }
 # What people type who know other tools.

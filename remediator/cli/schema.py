@@ -8,15 +8,22 @@ import click
 
 
 @click.command(epilog="\b\nExamples:\n  remediator schema\n  remediator schema config")
-@click.argument("kind", type=click.Choice(["rules", "config"]), default="rules")
+@click.argument("kind", type=click.Choice(["rules", "config", "exporter"]), default="rules")
 def schema(kind: str) -> None:
     """Prints the JSON Schema of rules or settings.
 
+    `config` is the service's settings file, `exporter` the exporter's.
     Save it, and name it in the first line of a file:
     # yaml-language-server: $schema=rules.schema.json
     """
-    from remediator.config.schema import rules_schema, settings_schema
+    from remediator.config.schema import exporter_schema, rules_schema, settings_schema
     from remediator.plugins import describe_catalogue
 
-    found = rules_schema(describe_catalogue()) if kind == "rules" else settings_schema()
+    match kind:
+        case "rules":
+            found = rules_schema(describe_catalogue())
+        case "exporter":
+            found = exporter_schema()
+        case _:
+            found = settings_schema()
     click.echo(json.dumps(found, indent=2, ensure_ascii=False))

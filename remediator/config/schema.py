@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from remediator.config.compiling_playbooks import SHORT_PROBES
+from remediator.config.exporter_model import ExporterFile
 from remediator.config.rules_model import RulesFile
 from remediator.config.settings_model import SettingsFile
 from remediator.config.shapes import DURATION_PATTERN
@@ -82,11 +83,17 @@ def settings_schema() -> Schema:
     return _schema(SettingsFile, "Settings of remediator")
 
 
+def exporter_schema() -> Schema:
+    """The schema of exporter.yml."""
+    return _schema(ExporterFile, "Settings of remediator exporter")
+
+
 def _schema(model: type[BaseModel], title: str) -> Schema:
     raw = model.model_json_schema(by_alias=True, ref_template="#/definitions/{model}")
     shapes = raw.pop("$defs")
     definitions = {name: _tidy(shapes[name]) for name in sorted(shapes)}
-    definitions["IntervalsShape"]["properties"]["time_intervals"]["items"] = _INTERVAL
+    if "IntervalsShape" in definitions:
+        definitions["IntervalsShape"]["properties"]["time_intervals"]["items"] = _INTERVAL
     body = _tidy(raw)
     for owner in (body, *definitions.values()):
         for described in owner["properties"].values():

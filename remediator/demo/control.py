@@ -38,11 +38,16 @@ class Control:
         self._client.close()
 
     def domain(self, name: str, **changes: float | bool | str | None) -> Json:
-        """Change a destination: inject_per_s, bounce_ratio, transfail_ratio, throttle_per_s, latency_s, blocked, burst.
+        """Change a destination: inject_per_s, bounce_ratio, transfail_ratio, throttle_per_s, latency_s, blocked, burst,
+        complaint_ratio, oob_ratio.
 
         An unknown one is added, with `provider` and `site` if they are given. Returns its state.
         """
         return self._post("domain", {"domain": name, **changes})
+
+    def campaign(self, name: str, *, bounce_ratio: float | None) -> None:
+        """Let the mail of one campaign bounce in a ratio of its own, to all destinations; None takes that back."""
+        self._post("campaign", {"campaign": name, "bounce_ratio": bounce_ratio})
 
     def stop_delivery(self) -> None:
         """Nothing is sent any more; queues grow. A restart ends it, as it ends a stuck process."""

@@ -5,21 +5,10 @@ from __future__ import annotations
 from urllib.parse import unquote, urlsplit
 
 from remediator.config import Settings, read_secret
-from remediator.errors import InvalidConfiguration, RemediatorError
+from remediator.errors import InvalidConfiguration
 from remediator.ports import Clock
 from remediator.web.auth import Auth, Credentials, Person, Rereading, Scope, refuse_open_listener
-
-
-class CannotStart(RemediatorError):
-    """The service would not be safe to start like this; the message says what to write."""
-
-
-def address_of(listen: str) -> tuple[str, int]:
-    """Host and port of an address to listen on (`127.0.0.1:9097`, `[::1]:9097`); CannotStart if it is none."""
-    host, colon, port = listen.rpartition(":")
-    if not colon or not port.isdecimal() or not port.isascii() or int(port[:6]) > 65535 or host.count(":") == 1:
-        raise CannotStart(f"{listen!r} is not an address to listen on; write for example 127.0.0.1:9097")
-    return host.strip("[]"), int(port)
+from remediator.web.listening import CannotStart
 
 
 def build_auth(settings: Settings, listen: str, clock: Clock) -> tuple[Auth, Rereading]:

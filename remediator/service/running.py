@@ -8,25 +8,18 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
-
 from remediator import __version__
 from remediator.errors import RemediatorError, StoreError
-from remediator.service.access import CannotStart, address_of
 from remediator.service.breakglass import BreakGlass
 from remediator.service.reloading import Overrides
 from remediator.service.wiring import Built, build
-from remediator.web.answers import answer, refusal_body
-from remediator.web.protocol import JoinedProtocol
+from remediator.web.listening import CLIENTS, Server, listen_on, server_for, told
 
-# How long slow clients get after the running steps have ended (s).
-CLIENTS = 3
 # The state is a tree of many small values without cycles; looking through it for cycles after every 700 of them, as Python
 # does by itself, showed as pauses of 30 ms in the slowest answers of a storm.
 GC_THRESHOLDS = (20_000, 20, 20)
@@ -43,15 +36,6 @@ class ServeOptions:
     external_url: str | None = None
     log_level: str = "info"
     log_format: str = "auto"
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handling: the service decides when and how to stop."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Leaves signals alone."""
-        yield
 
 
 def serve(options: ServeOptions) -> int:
@@ -74,7 +58,7 @@ async def _serve(options: ServeOptions) -> int:
         log_format=options.log_format,
     )
     built = build(options.config_file, overrides)
-    listener = _listen(built.listen)
+    listener = listen_on(built.listen)
     try:
         await built.journal.open()
         built.observer.begin(built.journal.state)
@@ -85,30 +69,13 @@ async def _serve(options: ServeOptions) -> int:
         await built.journal.close()
 
 
-def _listen(listen: str) -> socket.socket:
-    """A socket bound to that address; CannotStart if it cannot be."""
-    host, port = address_of(listen)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio sets TCP_NODELAY; without, each answer waits 40 ms for the sender's acknowledgement.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as fault:
-        listener.close()
-        hint = "; another process listens there, or name another web.listen_address"
-        raise CannotStart(f"cannot listen on {listen}: {fault.strerror or fault}{hint}") from None
-    listener.set_inheritable(False)
-    return listener
-
-
 async def _work(built: Built, listener: socket.socket) -> int:
     loop = asyncio.get_running_loop()
     stop, reload = asyncio.Event(), asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
-    server = _Server(_server_config(built))
+    server = server_for(built.app)
     lane = asyncio.ensure_future(built.journal.run())
     web = asyncio.ensure_future(server.serve(sockets=[listener]))
     watching = [
@@ -120,7 +87,7 @@ async def _work(built: Built, listener: socket.socket) -> int:
     stopping = asyncio.ensure_future(stop.wait())
     clean = False
     try:
-        await built.started(f"http://{_told(listener, built.listen)}")
+        await built.started(f"http://{told(listener, built.listen)}")
         await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         clean = stopping.done()
         for task in watching:  # nothing of theirs may follow the last entry
@@ -132,44 +99,7 @@ async def _work(built: Built, listener: socket.socket) -> int:
     return _report(tasks) if not clean else 0
 
 
-def _told(listener: socket.socket, listen: str) -> str:
-    """The address as it is: port 0 is whatever the system gave."""
-    host, port = listen.rpartition(":")[0], listener.getsockname()[1]
-    return f"{host or 'localhost'}:{port}"
-
-
-def _to_the_end(app: ASGIApp) -> ASGIApp:
-    """`app`, but a request that is cut off by the stop gets 503, which its sender tries again, and is no fault of ours."""
-
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await app(scope, receive, send)
-        except asyncio.CancelledError:
-            body = refusal_body(503, "the service is stopping; send it again")
-            with contextlib.suppress(RuntimeError):  # an answer had begun, and ends here
-                await answer(send, 503, body, [(b"connection", b"close")])
-
-    return serve
-
-
-def _server_config(built: Built) -> uvicorn.Config:
-    return uvicorn.Config(
-        _to_the_end(built.app),
-        http=JoinedProtocol,
-        loop="asyncio",
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        proxy_headers=False,
-        log_config=None,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=CLIENTS,
-    )
-
-
-async def _stop(built: Built, server: uvicorn.Server, web: asyncio.Future[Any]) -> None:
+async def _stop(built: Built, server: Server, web: asyncio.Future[Any]) -> None:
     await built.engine.stop(built.settings.limits.grace)
     built.app.stop()
     server.should_exit = True

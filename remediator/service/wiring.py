@@ -30,7 +30,7 @@ from remediator.ports import Catalogue, Clock, Store
 from remediator.probes.oracle import PrometheusOracle
 from remediator.probes.signals import PrometheusSignals
 from remediator.receivers.anchored import Ending, anchored
-from remediator.service.access import CannotStart, address_of, build_auth, secrets_of
+from remediator.service.access import build_auth, secrets_of
 from remediator.service.anchoring import Anchoring
 from remediator.service.neighbours import targets_of
 from remediator.service.receiving import build_receivers
@@ -42,6 +42,7 @@ from remediator.stores.memory import MemoryStore
 from remediator.stores.sqlite import SqliteStore
 from remediator.system import SystemClock, journal_key, new_boot
 from remediator.web.app import WebApp, create_app
+from remediator.web.listening import CannotStart, address_of
 from remediator.web.options import WebOptions
 
 

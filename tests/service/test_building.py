@@ -11,9 +11,10 @@ import pytest
 from remediator.config import load_settings
 from remediator.core.rules import Mode
 from remediator.errors import InvalidConfiguration, StoreRefused
-from remediator.service.access import CannotStart, address_of, secrets_of
+from remediator.service.access import secrets_of
 from remediator.service.reloading import Overrides
 from remediator.service.wiring import build
+from remediator.web.listening import CannotStart, address_of
 
 if TYPE_CHECKING:
     from tests.service.conftest import Home

@@ -19,6 +19,7 @@ from remediator.core import planning
 from remediator.core.entries import AnyFact
 from remediator.core.rules import Mode
 from remediator.demo.stage import FILES, Ports
+from remediator.exporter.series import DESCRIBED
 from remediator.guards.all_guards import all_guards
 from remediator.observe import Metrics
 from remediator.plugins import describe_catalogue
@@ -159,6 +160,11 @@ def test_every_kind_of_entry_is_in_the_reference_and_no_other() -> None:
 
 def test_every_metric_is_in_the_reference_and_no_other() -> None:
     assert first_cells("metrics.md") == sorted(name for name, *_ in Metrics().described)
+
+
+def test_every_series_of_the_exporter_is_in_the_reference() -> None:
+    found = [name for name in first_cells("exporter.md") if name.startswith("kumo_")]
+    assert found == [name for name, *_ in DESCRIBED]
 
 
 def test_every_command_is_in_the_reference_and_no_other() -> None:

@@ -25,7 +25,9 @@ from remediator.demo.kumod import humantime
 from remediator.demo.kumod.app import RESET, create_app, create_control
 from remediator.demo.kumod.auth import LOOPBACK, Gate
 from remediator.demo.kumod.domains import Retries
+from remediator.demo.kumod.log_hook import LogHook
 from remediator.demo.kumod.node import Kumod, default_domains
+from remediator.demo.kumod.posting import Poster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,23 +87,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         users=dict(user.split(":", 1) for user in options.basic),
     )
     apps = [create_app(sim, _now, gate=gate), create_control(sim, _now)]
-    asyncio.run(_serve(sim, apps, sockets))
+    hook = None
+    if options.log_hook:
+        sim.mail.log_hook = LogHook(options.node)
+        hook = Poster(sim.mail.log_hook, options.log_hook, options.log_hook_token_file)
+    asyncio.run(_serve(sim, apps, sockets, hook))
     sim.ledger.close()
     return 0
 
 
-async def _serve(sim: Kumod, apps: Sequence[Starlette], sockets: Sequence[socket.socket]) -> None:
+async def _serve(sim: Kumod, apps: Sequence[Starlette], sockets: Sequence[socket.socket], hook: Poster | None) -> None:
     servers = [_Server(_configure(app)) for app, _ in zip(apps, sockets, strict=False)]
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, partial(_stop, sim, servers, loop))
-    ticker = loop.create_task(_tick(sim))
+    tasks = [loop.create_task(_tick(sim)), *([loop.create_task(hook.run())] if hook is not None else [])]
     async with asyncio.TaskGroup() as group:
         for server, sock in zip(servers, sockets, strict=True):
             group.create_task(server.serve(sockets=[sock]))
         control = f" control on {_spell(sockets[1])}" if len(sockets) > 1 else ""
         print(f"kumod-sim {sim.name} listening on {_spell(sockets[0])}{control}", flush=True)
-    ticker.cancel()
+    for task in tasks:
+        task.cancel()
 
 
 async def _tick(sim: Kumod) -> None:
@@ -181,6 +188,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--shaping", type=Path, help="TOML file with max_message_rate by domain, read again every 10 s")
     add("--rate", type=_positive, default=20.0, help="messages injected a second for each of the four domains")
     add("--retry-interval", type=humantime.parse, default=1_200.0, metavar="DURATION", help="first retry; default 20m")
+    add("--log-hook", metavar="URL", help="where a record of each attempt is posted, as kumod's log hook would")
+    add("--log-hook-token-file", type=Path, metavar="FILE", help="file with the bearer token for it")
     add("--max-age", type=humantime.parse, default=604_800.0, metavar="DURATION", help="when mail expires; default 7d")
     return parser
 

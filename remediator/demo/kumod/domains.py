@@ -9,11 +9,12 @@ from remediator.demo.kumod.names import QueueName
 
 @dataclass(slots=True, kw_only=True)
 class Stream:
-    """A share of a domain's mail that belongs to one tenant and campaign."""
+    """A share of a domain's mail that belongs to one tenant and campaign; `bounce_ratio` is its own, if it has one."""
 
     tenant: str | None
     campaign: str | None
     share: float
+    bounce_ratio: float | None = None
 
     def queue(self, domain: str) -> QueueName:
         """The scheduled queue of its mail to a domain."""
@@ -37,7 +38,8 @@ class Truth:
 class Domain:
     """A destination and how it behaves. The numbers may be changed at any time.
 
-    `throttle_per_s` is what the receiver takes at most; `blocked` makes it refuse everything for now.
+    `throttle_per_s` is what the receiver takes at most; `blocked` makes it refuse everything for now. Of what was delivered,
+    `complaint_ratio` is complained about and `oob_ratio` bounces after all; only the log hook hears of these.
     """
 
     name: str
@@ -54,8 +56,17 @@ class Domain:
     transfail_ratio: float = 0.01
     throttle_per_s: float | None = None
     latency_s: float = 0.2
+    complaint_ratio: float = 0.0
+    oob_ratio: float = 0.0
     blocked: bool = False
     truth: Truth = field(default_factory=Truth)
+
+    def bounces(self, queue: QueueName) -> tuple[float, str]:
+        """The ratio of a queue's mail that bounces, and what it is counted under: its stream's own, else the domain's."""
+        for stream in self.streams:
+            if stream.bounce_ratio is not None and (stream.tenant, stream.campaign) == (queue.tenant, queue.campaign):
+                return stream.bounce_ratio, f"bounce {stream.tenant} {stream.campaign}"
+        return self.bounce_ratio, "bounce"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Protocol
 
 from remediator.demo.kumod.domains import Domain, Retries
+from remediator.demo.kumod.log_hook import SUSPENDED, LogHook, Source
 from remediator.demo.kumod.names import QueueName, ready_queue_name
 from remediator.demo.kumod.queues import ReadyQueue, ScheduledQueue, Waiting
 from remediator.demo.kumod.shaping import NOTHING, Bucket
@@ -58,6 +59,7 @@ class Mail:
         self.retries = retries or Retries()
         self.shaping: Shaping = NOTHING
         self.stopped = False
+        self.log_hook: LogHook | None = None
         self.now = now
         self.scheduled: dict[str, ScheduledQueue] = {}
         self.ready: dict[str, ReadyQueue] = {}
@@ -179,6 +181,8 @@ class Mail:
             tally[queue.text] += gone
             queue.last_changed = self.now
             self.domains[queue.name.domain].truth.admin_bounced += gone
+            if self.log_hook is not None:
+                self.log_hook.log("AdminBounce", queue.name, gone)
 
     def _schedule(self, queue: ScheduledQueue, standing: Standing) -> None:
         due = queue.take_due(self.now)
@@ -191,11 +195,20 @@ class Mail:
             waiting = Waiting(queue=queue, count=batch.size, attempts=batch.attempts, born=batch.born)
             if self.now - batch.born >= self.retries.max_age:
                 truth.expired += batch.size
+                if self.log_hook is not None:
+                    self.log_hook.log("Expiration", queue.name, batch.size, attempts=batch.attempts)
             elif suspended:
-                truth.suspended_attempts += batch.size
-                self._again(waiting)
+                self._suspend(waiting)
             else:
                 self._make_ready(waiting, standing)
+
+    def _suspend(self, waiting: Waiting) -> None:
+        """Mail of a suspended queue came due: an attempt, but one that nobody outside heard of."""
+        self.domains[waiting.queue.name.domain].truth.suspended_attempts += waiting.count
+        if self.log_hook is not None:
+            name, attempts = waiting.queue.name, waiting.attempts
+            self.log_hook.log("TransientFailure", name, waiting.count, attempts=attempts, said=SUSPENDED)
+        self._again(waiting)
 
     def _again(self, waiting: Waiting) -> None:
         """An attempt came to nothing: one more is counted, and the next one is later than the last."""
@@ -274,8 +287,7 @@ class Mail:
         kept: list[Waiting] = []
         for waiting in ready.take(min(limit, tokens)):
             if standing.suspended(waiting.queue.name):
-                self.domains[waiting.queue.name.domain].truth.suspended_attempts += waiting.count
-                self._again(waiting)
+                self._suspend(waiting)
                 continue
             domain = self.domains[waiting.queue.name.domain]
             count = min(waiting.count, allowances.get(domain.name, waiting.count))
@@ -322,7 +334,8 @@ class Mail:
         if domain.blocked:
             failed, again = 0, count
         else:
-            failed = min(count, self._whole(domain.name, "bounce", count * domain.bounce_ratio))
+            ratio, purpose = domain.bounces(waiting.queue.name)
+            failed = min(count, self._whole(domain.name, purpose, count * ratio))
             again = min(count - failed, self._whole(domain.name, "again", count * domain.transfail_ratio))
         delivered = count - failed - again
         self.tallies.finish(ready, Outcome.DELIVERED, delivered)
@@ -332,5 +345,18 @@ class Mail:
         domain.truth.delivered += delivered
         domain.truth.failed += failed
         domain.truth.transfailed += again
+        if self.log_hook is not None:
+            self._log(ready, domain, waiting, {"Delivery": delivered, "Bounce": failed, "TransientFailure": again})
         if again:
             self._again(Waiting(queue=waiting.queue, count=again, attempts=waiting.attempts, born=waiting.born))
+
+    def _log(self, ready: ReadyQueue, domain: Domain, waiting: Waiting, ends: Mapping[str, int]) -> None:
+        """Tells the log hook what came of an attempt, and of what was delivered what becomes of it later."""
+        hook, name = self.log_hook, waiting.queue.name
+        if hook is None:
+            return
+        source = Source(name=ready.source, pool=ready.pool, site=ready.site)
+        for kind, count in ends.items():
+            hook.log(kind, name, count, source=source, attempts=waiting.attempts)
+        for kind, ratio in (("Feedback", domain.complaint_ratio), ("OOB", domain.oob_ratio)):
+            hook.log(kind, name, self._whole(domain.name, kind, ends["Delivery"] * ratio))

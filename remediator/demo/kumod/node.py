@@ -98,6 +98,8 @@ class Kumod:
         """Let the world go on until `now`. A clock that goes back only makes it wait."""
         elapsed = max(0.0, now - self._ticked_at)
         self._ticked_at = now
+        if self.mail.log_hook is not None:
+            self.mail.log_hook.at = now
         if now - self._shaped_at >= _SHAPING_EVERY:
             self._shaped_at = now
             self.read_shaping()

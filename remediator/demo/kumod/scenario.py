@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from remediator.demo.kumod import humantime
@@ -34,11 +35,14 @@ def set_domain(node: Kumod, body: Body, now: float) -> object:
         "latency_s",
         "blocked",
         "burst",
+        "complaint_ratio",
+        "oob_ratio",
     }
     _only(body, known | {"provider", "site"})
     name = _text(body, "domain")
     domain = node.mail.domains.get(name) or _new_domain(name, body)
-    for field, top in (("inject_per_s", 1e6), ("bounce_ratio", 1.0), ("transfail_ratio", 1.0), ("latency_s", 600.0)):
+    tops = {"inject_per_s": 1e6, "bounce_ratio": 1.0, "transfail_ratio": 1.0, "latency_s": 600.0}
+    for field, top in (tops | {"complaint_ratio": 1.0, "oob_ratio": 1.0}).items():
         if field in body:
             setattr(domain, field, _number(body, field, top))
     if "throttle_per_s" in body:
@@ -51,6 +55,21 @@ def set_domain(node: Kumod, body: Body, now: float) -> object:
         count = int(_number(body, "burst", 1e7))
         node.mail.inject(name, count, tenant=stream.tenant, campaign=stream.campaign, service="esmtp_listener")
     return domain_state(node, domain, now)
+
+
+def set_campaign(node: Kumod, body: Body, now: float) -> object:
+    """Let the mail of one campaign bounce in a ratio of its own, to all destinations; null takes that back."""
+    del now
+    _only(body, {"campaign", "bounce_ratio"})
+    name = _text(body, "campaign")
+    ratio = None if body.get("bounce_ratio") is None else _number(body, "bounce_ratio", 1.0)
+    if not any(stream.campaign == name for domain in node.mail.domains.values() for stream in domain.streams):
+        raise Unusable(f"campaign: nobody sends {name!r}")
+    for domain in node.mail.domains.values():
+        domain.streams = tuple(
+            replace(stream, bounce_ratio=ratio) if stream.campaign == name else stream for stream in domain.streams
+        )
+    return {"campaign": name, "bounce_ratio": ratio}
 
 
 def set_disk(node: Kumod, body: Body, now: float) -> object:
@@ -163,6 +182,7 @@ def domain_state(node: Kumod, domain: Domain, now: float) -> dict[str, object]:
 
 COMMANDS: Mapping[str, Callable[[Kumod, Body, float], object]] = {
     "/control/domain": set_domain,
+    "/control/campaign": set_campaign,
     "/control/disk": set_disk,
     "/control/memory": set_memory,
     "/control/stop_delivery": set_delivery,
