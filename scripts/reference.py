@@ -12,7 +12,7 @@ from typing import get_args
 import click
 
 from remediator.cli.root import COMMANDS, root
-from remediator.config.schema import Schema, exporter_schema, rules_schema, settings_schema
+from remediator.config.schema import Schema, cases_schema, exporter_schema, rules_schema, settings_schema
 from remediator.core.entries import AnyFact, kind_of
 from remediator.core.params import Param
 from remediator.exporter.answers import Result
@@ -32,6 +32,7 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "settings.schema.json", json.dumps(settings_schema(), indent=2, ensure_ascii=False) + "\n"
     yield "exporter.schema.json", json.dumps(exporter_schema(), indent=2, ensure_ascii=False) + "\n"
     yield "exporter.md", NOTE + "\n".join(exporter())
+    yield "rule_tests.schema.json", json.dumps(cases_schema(), indent=2, ensure_ascii=False) + "\n"
     yield "actions.md", NOTE + "\n".join(actions())
     yield "probes.md", NOTE + "\n".join(probes())
     yield "guards.md", NOTE + "\n".join(guards())

@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "undo": "remediator.cli.undo:undo",
     "run": "remediator.cli.by_hand:run",
     "check": "remediator.cli.check:check",
+    "test": "remediator.cli.test:test",
     "schema": "remediator.cli.schema:schema",
     "serve": "remediator.cli.serve:serve",
     "exporter": "remediator.cli.exporter:exporter",

@@ -1,4 +1,4 @@
-"""JSON Schema of the two kinds of files, for editors: draft-07, from the very models that load them.
+"""JSON Schema of the three kinds of files, for editors: draft-07, from the very models that load them.
 
 Actions and probes in force add their names, arguments and descriptions. The order is fixed, so that a stored schema only
 changes when the format does. Pure.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from remediator.config.cases_model import CasesFile
 from remediator.config.compiling_playbooks import SHORT_PROBES
 from remediator.config.exporter_model import ExporterFile
 from remediator.config.rules_model import RulesFile
@@ -86,6 +87,11 @@ def settings_schema() -> Schema:
 def exporter_schema() -> Schema:
     """The schema of exporter.yml."""
     return _schema(ExporterFile, "Settings of remediator exporter")
+
+
+def cases_schema() -> Schema:
+    """The schema of rules/*_test.yml."""
+    return _schema(CasesFile, "Tests of rules of remediator")
 
 
 def _schema(model: type[BaseModel], title: str) -> Schema:

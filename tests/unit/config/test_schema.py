@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from remediator.config.documents import Raw, parse_document
-from remediator.config.schema import rules_schema, settings_schema
+from remediator.config.schema import cases_schema, rules_schema, settings_schema
 from remediator.ports import Catalogue
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "config"
@@ -27,10 +27,15 @@ def nodes(node: Any) -> Iterator[dict[str, Any]]:
             yield from nodes(part)
 
 
-@pytest.fixture(params=["rules", "settings", "plain"])
+@pytest.fixture(params=["rules", "settings", "plain", "cases"])
 def schema(request: pytest.FixtureRequest, catalogue: Catalogue) -> dict[str, Any]:
     """Each schema."""
-    kinds = {"rules": lambda: rules_schema(catalogue), "settings": settings_schema, "plain": rules_schema}
+    kinds = {
+        "rules": lambda: rules_schema(catalogue),
+        "settings": settings_schema,
+        "plain": rules_schema,
+        "cases": cases_schema,
+    }
     return kinds[request.param]()
 
 
