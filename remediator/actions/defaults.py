@@ -1,11 +1,25 @@
-"""What most actions answer when there is nothing to ask and nothing to take back. Pure."""
+"""What most actions answer when there is nothing to ask and nothing to take back, and where they act. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from remediator.core.outcomes import Found, Presence, UndoOutcome, UndoResult
+from remediator.core.params import Json
 from remediator.ports import Call
+
+
+class OnNode:
+    """For actions that touch one kumod, the one that the argument `node` names."""
+
+    def places(self, arguments: Mapping[str, Json]) -> Sequence[str]:
+        """That node."""
+        return (node_place(str(arguments.get("node"))),)
+
+
+def node_place(name: str) -> str:
+    """A kumod as a place."""
+    return f"node {name}"
 
 
 class WithoutCheck:

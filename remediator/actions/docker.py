@@ -63,6 +63,10 @@ class DockerRestart(WithoutUndo):
             found.append(f"stop_timeout is {seconds!r}: expected whole seconds from 1 to {LONGEST_STOP}")
         return found
 
+    def places(self, arguments: Mapping[str, Json]) -> Sequence[str]:
+        """That container."""
+        return (f"container {arguments.get('container')}",)
+
     def describe(self, arguments: Mapping[str, Json]) -> str:
         """Which container."""
         return f"restart the container {arguments.get('container')}"

@@ -40,6 +40,10 @@ class RedisConfigSet(WithoutCheck):
     def __init__(self, targets: RedisTargets | None) -> None:
         self._targets = targets
 
+    def places(self, arguments: Mapping[str, Json]) -> Sequence[str]:
+        """That Redis."""
+        return (f"redis {arguments.get('server')}",)
+
     def faults(self, arguments: Mapping[str, Json]) -> Sequence[str]:
         """Refuses unknown servers, our own journal's, and settings that are not allowed."""
         found = [f"no {name}" for name in ("server", "parameter", "value") if not arguments.get(name)]

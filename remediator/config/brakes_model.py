@@ -79,6 +79,21 @@ class BreakerShape(Shape):
     )
 
 
+class WavesShape(Shape):
+    """How many targets of a rule are taken on together."""
+
+    noun: ClassVar[str] = "'waves'"
+    first: Count = Field(default=1, description="Targets in the first wave. Default 1.")
+    growth: Count = Field(
+        default=2,
+        description="How many times as many the next wave has once all of the last were seen to be well. Default 2.",
+    )
+    rest: PositiveSeconds = Field(
+        default=3600.0,
+        description="After so long without a run of the rule it begins with the first again. Default 1h.",
+    )
+
+
 _FLOOR = re.compile(r"(?P<number>[1-9][0-9]{0,4})(?P<share>%?)")
 
 

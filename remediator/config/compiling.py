@@ -14,6 +14,7 @@ from remediator.config.arguments import Slot, literal_value
 from remediator.config.compiling_brakes import (
     Site,
     check_inhibitions,
+    check_waves,
     compile_brakes,
     compile_min_healthy,
     compile_trust,
@@ -217,6 +218,7 @@ class _RuleCompiler:
         own, file = self._shape.guards or GuardsShape(), self._defaults.guards or GuardsShape()
         for name in ("mute_time_intervals", "active_time_intervals"):
             self._check_intervals(name)
+        check_waves(self.site, own, file)
         usual = Guards()
         return Guards(
             cooldown=_first(own.cooldown, file.cooldown, usual.cooldown),

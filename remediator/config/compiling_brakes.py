@@ -9,8 +9,8 @@ from remediator.config.documents import Document, Path
 from remediator.config.faults import Faults
 from remediator.config.placeholders import Blanks, asks_for_the_scrape, compares, read_query
 from remediator.config.rules_model import GuardsShape, RuleShape
-from remediator.config.shapes import nearest
-from remediator.core.brakes import Brakes, Inhibition, MinHealthy, Trust
+from remediator.config.shapes import MAX_WINDOW, nearest
+from remediator.core.brakes import Brakes, Inhibition, MinHealthy, Trust, Waves
 from remediator.core.measures import INSTANCE
 
 
@@ -29,6 +29,8 @@ def compile_brakes(shape: RuleShape, own: GuardsShape, file: GuardsShape) -> Bra
     usual = Brakes()
     breaker = own.breaker or file.breaker
     floor = own.min_healthy or file.min_healthy
+    waves = own.waves or file.waves
+    most = own.max_targets or file.max_targets
     return Brakes(
         inhibited_by=tuple(
             Inhibition(rule=one.rule, equal=tuple(one.equal) if one.equal is not None else None)
@@ -40,6 +42,9 @@ def compile_brakes(shape: RuleShape, own: GuardsShape, file: GuardsShape) -> Bra
         at_least=floor.at_least[0] if floor else 0,
         percent=floor.at_least[1] if floor else 0,
         starting=_first(own.starting, file.starting, usual.starting),
+        waves=Waves(first=waves.first, growth=waves.growth, rest=waves.rest) if waves else usual.waves,
+        max_targets=most or usual.max_targets,
+        irreversible_after=_first(own.irreversible_after, file.irreversible_after, usual.irreversible_after),
     )
 
 
@@ -47,6 +52,21 @@ def _first(own: float | None, file: float | None, usual: float) -> float:
     if own is not None:
         return own
     return usual if file is None else file
+
+
+def check_waves(site: Site, own: GuardsShape, file: GuardsShape) -> None:
+    """A first wave that `max_targets` never lets be full, and a rest that the journal does not remember, are faults."""
+    waves, most = own.waves or file.waves, own.max_targets or file.max_targets or Brakes().max_targets
+    if waves is None:
+        return
+    path: Path = ((*site.path, "guards") if own.waves else ("defaults", "guards")) + ("waves",)
+    if waves.first > most:
+        sentence = f"the first wave has {waves.first} targets, and max_targets lets {most} be under treatment at once"
+        fix = f"write first: {most} or less, or raise max_targets"
+        site.faults.error(site.document.at((*path, "first")), "wave-too-large", sentence, fix)
+    if waves.rest > MAX_WINDOW:
+        sentence = "the journal does not remember runs for longer than 31d"
+        site.faults.error(site.document.at((*path, "rest")), "out-of-range", sentence, "write at most 31d")
 
 
 def compile_min_healthy(site: Site, own: GuardsShape, file: GuardsShape) -> MinHealthy | None:

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from remediator.config.brakes_model import BreakerShape, Inhibitions, MinHealthyShape
+from remediator.config.brakes_model import BreakerShape, Inhibitions, MinHealthyShape, WavesShape
 from remediator.config.schedule_model import ScheduleField, TargetLabels
 from remediator.config.shapes import (
     Count,
@@ -89,6 +89,19 @@ class GuardsShape(Shape):
         description="Different targets of this rule in any such window; one more: hold and escalate. Default 3 per 1h.",
     )
     concurrency: Count | None = Field(default=None, description="Runs of this rule at the same time. Default 1.")
+    waves: WavesShape | None = Field(
+        default=None,
+        description="Many targets: one first, and more only where that was seen to help. Default 1, 2, 4 …",
+    )
+    max_targets: Count | None = Field(
+        default=None,
+        description="Targets under treatment or a temporary effect at once, and places in one plan. Default 5.",
+    )
+    irreversible_after: Seconds | None = Field(
+        default=None,
+        description="A step that cannot be taken back waits until its alert has fired so long, or 'when' looks back so "
+        "far. Default 2m.",
+    )
     mute_time_intervals: Names | None = Field(
         default=None, description="Names of time intervals in which nothing is done."
     )

@@ -24,12 +24,25 @@ class Inhibition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     equal: tuple[str, ...] | None = None
 
 
+class Waves(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How many targets are taken on together: `first`, and after each wave that was seen to help `growth` times as many.
+
+    After `rest` seconds without a run of the rule they begin with `first` again.
+    """
+
+    first: int = 1
+    growth: int = 2
+    rest: float = 3600.0
+
+
 class Brakes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The numbers. `failures` in a row open the breaker (reliability.md G5: 3), for `pause` seconds until one run may try.
 
     An alert that comes back within `relapse` seconds after a run helped makes that run one of those (0: never). At least
     `at_least` and at least `percent` of the fleet stay healthy, whichever leaves more. A target that came up within
-    `starting` seconds is left alone.
+    `starting` seconds is left alone. Many targets are taken on in `waves`, and at most `max_targets` are under treatment or
+    under a temporary effect at once; no plan names more places than that. What cannot be taken back waits until its alert
+    has fired for `irreversible_after` seconds.
     """
 
     inhibited_by: tuple[Inhibition, ...] = ()
@@ -39,6 +52,9 @@ class Brakes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at_least: int = 0
     percent: int = 0
     starting: float = 120.0
+    waves: Waves = Waves()
+    max_targets: int = 5
+    irreversible_after: float = 120.0
 
     @property
     def has_floor(self) -> bool:
@@ -81,7 +97,10 @@ class Members(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def stricter_brakes(planned: Brakes, loaded: Brakes) -> Brakes:
-    """Both at once: every inhibition, the smaller number of failures, the longer times, the higher floors."""
+    """Both at once: every inhibition, the smaller numbers, the longer times, the higher floors.
+
+    What was seen to help counts for the shorter time, so a shorter rest of the waves is the stricter one.
+    """
     return Brakes(
         inhibited_by=tuple(dict.fromkeys((*planned.inhibited_by, *loaded.inhibited_by))),
         failures=min(planned.failures, loaded.failures),
@@ -90,4 +109,11 @@ def stricter_brakes(planned: Brakes, loaded: Brakes) -> Brakes:
         at_least=max(planned.at_least, loaded.at_least),
         percent=max(planned.percent, loaded.percent),
         starting=max(planned.starting, loaded.starting),
+        waves=Waves(
+            first=min(planned.waves.first, loaded.waves.first),
+            growth=min(planned.waves.growth, loaded.waves.growth),
+            rest=min(planned.waves.rest, loaded.waves.rest),
+        ),
+        max_targets=min(planned.max_targets, loaded.max_targets),
+        irreversible_after=max(planned.irreversible_after, loaded.irreversible_after),
     )

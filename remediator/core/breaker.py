@@ -56,19 +56,25 @@ def lowered(mode: Mode, state: State, rule: str, target: str, now: float) -> Mod
     return mode
 
 
+def worth(run: Run, result: RunStatus) -> bool | None:
+    """Whether a run that ended so was seen to help; None where nobody looked, or nothing can be said of it."""
+    if result is RunStatus.SUCCEEDED:
+        return True
+    if result in _BAD or (result is RunStatus.UNVERIFIED and run.plan.verify):
+        return False
+    return None
+
+
 # ── the fold ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 def count_run(state: State, run: Run, result: RunStatus, moment: Moment) -> State:
     """The state after a live run that had begun ended so."""
     incident = state.incidents.get(run.incident)
     if incident is None or incident.by:
         return state
-    open_end = result is RunStatus.UNVERIFIED and not run.plan.verify
-    if result is RunStatus.SUCCEEDED or open_end:
-        good, bad = result is RunStatus.SUCCEEDED, False
-    elif result in _BAD or result is RunStatus.UNVERIFIED:
-        good, bad = False, True
-    else:
+    seen = worth(run, result)
+    if seen is None and result is not RunStatus.UNVERIFIED:
         return state
+    good, bad = seen is True, seen is False
     for target in ("", incident.target_text):
         track = track_of(state, run.plan.rule, target) or Track(target=target, ended=moment)
         track = replace(track, last=run.id, ended=moment, lifted="", earlier=track.bad, may_relapse=not bad)

@@ -15,12 +15,13 @@ from collections.abc import Callable
 import msgspec
 
 from remediator.core import entries as e
+from remediator.core import grants
 from remediator.core.breaker import count_run, fold_breaker
-from remediator.core.fleet import with_use
-from remediator.core.forgetting import is_live, opened_at
+from remediator.core.forgetting import opened_at
 from remediator.core.outcomes import EffectClass, Result, UndoResult
+from remediator.core.plans import target_text
 from remediator.core.rules import OnUnknown
-from remediator.core.state import WORKING, Grant, Moment, Run, RunStatus, State, Undo
+from remediator.core.state import WORKING, Moment, Run, RunStatus, State, Undo
 from remediator.core.verification import RECOVERED
 from remediator.errors import IllegalEntry
 
@@ -129,21 +130,7 @@ def _started(state: State, fact: e.RunStarted, moment: Moment) -> State:
     locks = state.locks
     for lock in fact.locks:
         locks = locks.set(lock, run.id)
-    return _grant(with_use(replace(state, locks=locks), fact.rule), run, fact, moment)
-
-
-def _grant(state: State, run: Run, fact: e.RunStarted, moment: Moment) -> State:
-    kept = tuple(grant for grant in state.grants.get(fact.rule, ()) if is_live(state, grant, moment))
-    grant = Grant(
-        rule=fact.rule,
-        target=fact.target,
-        run=fact.run,
-        incident=fact.incident,
-        taken=moment,
-        place=opened_at(state, fact.incident),
-        where=run.plan.target,
-    )
-    return replace(state, grants=state.grants.set(fact.rule, (*kept, grant)))
+    return grants.taken(replace(state, locks=locks), run, fact, moment)
 
 
 def _intent(state: State, fact: e.StepIntent, moment: Moment) -> State:
@@ -195,6 +182,8 @@ def _register_undo(state: State, run: Run, fact: e.StepIntent, moment: Moment) -
         tries=tried + 1 if tried else 0,
         place=opened_at(state, run.incident),
         holder=run.holder,
+        rule=run.plan.rule,
+        target=target_text(run.plan.target),
     )
     return replace(state, undos=state.undos.set(undo.id, undo))
 
@@ -338,11 +327,8 @@ def _ended(state: State, fact: e.RunEnded, moment: Moment) -> State:
     state = replace(_let_go(state, run), runs=state.runs.delete(run.id))
     if run.started is None or run.dry:
         return state
-    ended = tuple(
-        replace(grant, ended=moment) if grant.run == run.id else grant for grant in state.grants.get(run.plan.rule, ())
-    )
-    state = replace(state, grants=state.grants.set(run.plan.rule, ended))
-    return count_run(state, run, RunStatus(fact.result), moment)
+    run_result = RunStatus(fact.result)
+    return count_run(grants.over(state, run, run_result, moment), run, run_result, moment)
 
 
 def _undo_intent(state: State, fact: e.UndoIntent, moment: Moment) -> State:

@@ -38,13 +38,18 @@ _ALPHABET = "23456789bcdfghjkmnpqrstvwxz"
 CLOCKS_APART = 300.0
 
 
+def _no_places(_arguments: Mapping[str, Json]) -> Sequence[str]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitting:
-    """What planning needs to know of an action: whether these arguments may pass, and its sentence for them."""
+    """What planning needs to know of an action: whether these arguments may pass, its sentence for them, what it touches."""
 
     params: Mapping[str, ParamType]
     faults: Callable[[Mapping[str, Json]], Sequence[str]]
     describe: Callable[[Mapping[str, Json]], str]
+    places: Callable[[Mapping[str, Json]], Sequence[str]] = _no_places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -378,6 +383,7 @@ def _step(planner: Planner, step: Step, scope: Scope) -> PlannedStep:
         undo_after=step.undo_after,
         on_error=step.on_error,
         does=fitting.describe(arguments),
+        places=tuple(fitting.places(arguments)),
     )
 
 

@@ -7,7 +7,7 @@ that the run needs from rule and playbook, so a reload cannot change a run that 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -71,6 +71,7 @@ class PlannedStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     undo_after: float | None = None
     on_error: OnError = OnError.STOP
     does: str = ""  # the action's own sentence for these arguments
+    places: tuple[str, ...] = ()  # what it touches, each as `kind name`: node mta1, container kumod
 
 
 class PlannedCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -130,6 +131,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def judged(self, sentence: str, before: str) -> str:
         """What a run says of itself after its verification; a report has none, and keeps what its steps said."""
         return (before if self.is_report else "") or sentence
+
+
+def most_places(steps: Sequence[PlannedStep]) -> list[str]:
+    """The places that these steps touch, of the kind of which they touch the most: a node and its container are one."""
+    kinds: dict[str, dict[str, None]] = {}
+    for step in steps:
+        for place in step.places if step.effect is not EffectClass.READ else ():
+            kinds.setdefault(place.partition(" ")[0], {})[place] = None
+    return max((list(places) for places in kinds.values()), key=len, default=[])
 
 
 def same_place(one: Mapping[str, str], other: Mapping[str, str]) -> bool:

@@ -190,6 +190,8 @@ class Undo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     place: int = 0  # the entry that opened its incident
     holder: str = ""
     at_work: str = ""  # the boot of the process that announced a try and has not told what came of it
+    rule: str = ""
+    target: str = ""
 
     @property
     def id(self) -> str:
@@ -220,6 +222,9 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended: Moment | None = None
     place: int = 0  # the entry that opened its incident
     where: dict[str, str] = {}  # the target, label by label
+    began: int = 0  # the entries that began and ended it
+    over: int = 0
+    helped: bool | None = None  # whether it was seen to help; None where nobody looked
 
 
 class Track(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from remediator.core import entries as e
 from remediator.core.facts import Evidence, ask_guards
 from remediator.core.outcomes import Look, Observation
-from remediator.core.plans import PlannedCondition, target_text
+from remediator.core.plans import PlannedCondition, most_places, target_text
 from remediator.core.runs import ISSUE_WITHIN, AskGuards, next_effect
 from remediator.core.state import Moment, Run, RunStatus, State
 from remediator.core.verdicts import Answer, Decision, Verdict
@@ -78,10 +78,13 @@ class Admission:
         except Exception as fault:  # noqa: BLE001  (a plug-in: no answer is not a yes)
             return Observation(look=Look.UNKNOWN, sentence=f"{type(fault).__name__}: {fault}")
 
-    def withdrawn(self, state: State, moment: Moment, run: Run) -> str:
-        """Why a run that has begun must not take its next step: its rule is gone, or the mode was lowered (G19)."""
+    def withdrawn(self, state: State, moment: Moment, run: Run, place: int) -> str:
+        """Why a run that has begun must not take step `place`: its rule is gone, the mode was lowered (G19), or it would
+        touch more places than may be (peers.md F5: asked here, where it is done, and not only of the plan)."""
         verdict = self._mode(state, moment, run)
-        return "" if verdict.answer is Answer.ALLOW else f"{verdict.guard}: {verdict.sentence}"
+        if verdict.answer is not Answer.ALLOW:
+            return f"{verdict.guard}: {verdict.sentence}"
+        return too_wide(run, place, self._parts.facts(state, run, moment).limits.brakes.max_targets)
 
     def switched_off(self, state: State, moment: Moment, run: Run) -> str:
         """Why nobody needs to be asked about this run any more; a rule that merely asks a person is no reason."""
@@ -170,6 +173,14 @@ class Admission:
                 reason = f"{guard}: {held[guard].sentence}"
                 called.append(e.Escalated(incident=run.incident, run=run.id, reason=reason, about=about))
         return called
+
+
+def too_wide(run: Run, place: int, limit: int) -> str:
+    """Why step `place` would touch one place too many; empty if it would not."""
+    places = most_places([*run.plan.steps[: run.step + 1], run.plan.steps[place]])
+    if len(places) <= limit:
+        return ""
+    return f"max_targets: {places[-1]} would be place {len(places)} that this run touches, and {limit} may be"
 
 
 def start(run: Run, moment: Moment) -> list[e.AnyFact]:

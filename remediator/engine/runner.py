@@ -112,7 +112,7 @@ class Runner:
             return ()
         if not self._parts.may_announce(moment) or self._undoing.at_work(state, f"{run.id}/{effect.step}"):
             return ()  # else what is being taken back and what is ordered anew could not be told apart
-        reason = "" if r.bound_to_finish(run) else self._admission.withdrawn(state, moment, run)
+        reason = "" if r.bound_to_finish(run) else self._admission.withdrawn(state, moment, run, effect.step)
         if reason:
             ended = r.End(RunStatus.CANCELLED, reason)
             return _control_facts(run, r.park(run, reason, moment.at) if run.doubt else ended)

@@ -11,6 +11,8 @@ from remediator.guards.cooldown import CooldownGuard
 from remediator.guards.evidence import RequireGuard, StillFiringGuard, WhenGuard
 from remediator.guards.first_runs import FirstRunsGuard
 from remediator.guards.inhibited_by import InhibitedByGuard
+from remediator.guards.irreversible import IrreversibleGuard
+from remediator.guards.max_targets import MaxTargetsGuard
 from remediator.guards.min_healthy import MinHealthyGuard
 from remediator.guards.mode import ModeGuard
 from remediator.guards.pause import PauseGuard
@@ -20,6 +22,7 @@ from remediator.guards.signal_trust import SignalTrustGuard
 from remediator.guards.storm import StormGuard
 from remediator.guards.target_lock import TargetLockGuard
 from remediator.guards.time_intervals import TimeIntervalsGuard
+from remediator.guards.waves import WavesGuard
 
 
 def all_guards() -> tuple[Guard, ...]:
@@ -34,11 +37,14 @@ def all_guards() -> tuple[Guard, ...]:
         SignalTrustGuard(),
         WhenGuard(),
         RequireGuard(),
+        IrreversibleGuard(),
         CooldownGuard(),
         RateLimitGuard(),
         ConcurrencyGuard(),
         TargetLockGuard(),
         BlastRadiusGuard(),
+        WavesGuard(),
+        MaxTargetsGuard(),
         MinHealthyGuard(),
         TimeIntervalsGuard(),
         StormGuard(),

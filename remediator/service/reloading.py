@@ -161,7 +161,7 @@ def loaded_fact(config: Config, *, by: str) -> ConfigLoaded:
     windows = [86_400.0, config.fleet.longest_window]
     for rule in ruleset.rules:
         guards = rule.guards
-        windows += [guards.cooldown, guards.rate_limit.window, guards.blast_radius.window]
+        windows += [guards.cooldown, guards.rate_limit.window, guards.blast_radius.window, guards.brakes.waves.rest]
     return ConfigLoaded(
         digest=ruleset.digest,
         rules=tuple(rule.name for rule in ruleset.rules),

@@ -7,6 +7,7 @@ import platform
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from remediator import __version__
@@ -14,6 +15,7 @@ from remediator.actions.prometheus_client import Asked, nobody_counts
 from remediator.config import Settings, load_settings
 from remediator.core.brakes import Members
 from remediator.core.outcomes import Look, Observation
+from remediator.core.places import places_of
 from remediator.core.planning import Fitting
 from remediator.core.plans import PlannedTrust
 from remediator.core.views import ExplanationView, ReloadView
@@ -189,6 +191,7 @@ def fittings_of(catalogue: Catalogue) -> Mapping[str, Fitting]:
             params={name: param.type for name, param in action.params.items()},
             faults=action.faults,
             describe=action.describe,
+            places=partial(places_of, action),
         )
         for kind, action in catalogue.actions.items()
     }

@@ -111,7 +111,7 @@ def fired(house: House) -> House:
 
 
 @pytest.mark.parametrize("name", SEEN)
-def test_f8_a_prometheus_that_cannot_tell_is_unknown_and_no_success_and_people_are_called(
+def test_f08_a_prometheus_that_cannot_tell_is_unknown_and_no_success_and_people_are_called(
     fired: House, name: str
 ) -> None:
     domain = f"{name.replace('_', '-')}.example"

@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import ClassVar, TypeVar
 
 import pytest
 
 from remediator.core import entries as e
+from remediator.core.brakes import Brakes, Waves
 from remediator.core.consequences import Routing
 from remediator.core.fleet import FirstRuns, FleetLimits, StormLimits
 from remediator.core.matchers import parse_matcher
@@ -31,6 +33,7 @@ from remediator.core.outcomes import (
     ok,
 )
 from remediator.core.params import Json, Param, ParamType
+from remediator.core.places import places_of
 from remediator.core.planning import Fitting
 from remediator.core.rendering import parse_template
 from remediator.core.rules import Check, Condition, Guards, Limit, Mode, OnFailure, Playbook, Rule, Ruleset, Rung, Step
@@ -179,6 +182,9 @@ class WorldAction:
     def describe(self, arguments: Mapping[str, Json]) -> str:
         return f"{self.kind} {arguments.get('domain')}"
 
+    def places(self, arguments: Mapping[str, Json]) -> Sequence[str]:
+        return (f"domain {arguments.get('domain')}",)
+
     async def perform(self, call: Call) -> Outcome:
         if self._world.before_effect is not None:
             self._world.before_effect(call)
@@ -269,7 +275,13 @@ def rule(**changes: object) -> Rule:
         "group_by": ("domain",),
         "ladder": (Rung(playbook="pause-domain", arguments={"domain": parse_template("{{ labels.domain }}")}),),
         "when": Condition(parse_template("ratio > 0.20"), 120.0),
-        "guards": Guards(cooldown=1800.0, rate_limit=Limit(2, 21600.0), blast_radius=Limit(3, 3600.0), concurrency=3),
+        "guards": Guards(
+            cooldown=1800.0,
+            rate_limit=Limit(2, 21600.0),
+            blast_radius=Limit(3, 3600.0),
+            concurrency=3,
+            brakes=Brakes(waves=Waves(first=3)),
+        ),
         "mode": Mode.AUTO,
     }
     return Rule(**(values | changes))  # type: ignore[arg-type]
@@ -296,7 +308,8 @@ def alert(
 def fitting(action: Action) -> Fitting:
     """What planning needs to know of an action."""
     types = {name: param.type for name, param in action.params.items()}
-    return Fitting(params=types, faults=action.faults, describe=action.describe)
+    places = partial(places_of, action)
+    return Fitting(params=types, faults=action.faults, describe=action.describe, places=places)
 
 
 ACTIONS = {f"{effect}{tail}": (effect, bool(tail)) for effect in EffectClass for tail in ("", "_lasting")}

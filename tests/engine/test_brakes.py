@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from remediator.core import entries as e
-from remediator.core.brakes import Brakes, Inhibition, Members, MinHealthy, Trust
+from remediator.core.brakes import Brakes, Inhibition, Members, MinHealthy, Trust, Waves
 from remediator.core.outcomes import Look, Observation
 from remediator.core.plans import PlannedTrust
 from remediator.core.rendering import parse_template
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
     from remediator.engine.supervisor import Engine
     from tests.engine.conftest import Rig
 
-WIDE = Guards(cooldown=0.0, rate_limit=Limit(99, 60.0), blast_radius=Limit(99, 60.0), concurrency=99)
+WIDE = Guards(
+    cooldown=0.0,
+    rate_limit=Limit(99, 60.0),
+    blast_radius=Limit(99, 60.0),
+    concurrency=99,
+    brakes=Brakes(waves=Waves(first=99), max_targets=999),
+)
 BAD = Observation(look=Look.BAD, sentence="0.27")
 
 

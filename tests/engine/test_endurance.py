@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from remediator.core import entries as e
+from remediator.core.brakes import Brakes, Waves
 from remediator.core.facts import Facts
 from remediator.core.outcomes import Look, Observation, Outcome, UndoResult, failed_for_now, ok
 from remediator.core.params import Json
@@ -25,7 +26,13 @@ from remediator.stores.faults import Fault
 if TYPE_CHECKING:
     from tests.engine.conftest import Rig
 
-WIDE = Guards(cooldown=0.0, rate_limit=Limit(99, 60.0), blast_radius=Limit(99, 60.0), concurrency=99)
+WIDE = Guards(
+    cooldown=0.0,
+    rate_limit=Limit(99, 60.0),
+    blast_radius=Limit(99, 60.0),
+    concurrency=99,
+    brakes=Brakes(waves=Waves(first=99), max_targets=999),
+)
 
 
 def dispositions(facts: Sequence[e.AnyFact]) -> list[str]:

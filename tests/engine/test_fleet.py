@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from remediator.core import entries as e
-from remediator.core.brakes import Brakes
+from remediator.core.brakes import Brakes, Waves
 from remediator.core.fleet import FleetLimits
 from remediator.core.outcomes import Look, Observation
 from remediator.core.rules import Guards, Limit, Mode
@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from tests.engine.conftest import Rig
 
 GOOD, BAD = Observation(look=Look.GOOD, sentence="it fires"), Observation(look=Look.BAD, sentence="it is not listed")
-WIDE = Guards(cooldown=0.0, rate_limit=Limit(99, 60.0), blast_radius=Limit(999, 60.0), concurrency=99)
+WIDE = Guards(
+    cooldown=0.0,
+    rate_limit=Limit(99, 60.0),
+    blast_radius=Limit(999, 60.0),
+    concurrency=99,
+    brakes=Brakes(waves=Waves(first=99), max_targets=999),
+)
 HOUR, QUARTER = 3600.0, 900.0
 
 
@@ -208,7 +214,9 @@ async def test_f21_a_dry_run_shows_the_storm_and_calls_nobody(rig: Rig) -> None:
 
 async def test_an_ordinary_escalation_does_not_silence_that_of_the_budget(rig: Rig) -> None:
     rig.world.verification = lambda now: BAD  # every run fails, and people are called for each
-    rig.rules = (rig.rule(guards=replace(WIDE, brakes=Brakes(failures=99))),)  # else the rule would be demoted first
+    rig.rules = (
+        rig.rule(guards=replace(WIDE, brakes=Brakes(failures=99, waves=Waves(first=99), max_targets=999))),
+    )  # else the rule would be demoted first
     async with rig.engine() as engine:
         await rig.clock.run(QUARTER)
         await fire(rig, engine, *(f"d{number}" for number in range(20)))

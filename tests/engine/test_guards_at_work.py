@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from remediator.core import entries as e
+from remediator.core.brakes import Brakes, Waves
 from remediator.core.facts import Facts
 from remediator.core.intervals import TimeInterval
 from remediator.core.outcomes import Look, Observation
@@ -22,7 +23,13 @@ if TYPE_CHECKING:
     from tests.engine.conftest import Rig
 
 GOOD, BAD = Observation(look=Look.GOOD, sentence="0.27"), Observation(look=Look.BAD, sentence="0.03")
-WIDE = Guards(cooldown=0.0, rate_limit=Limit(99, 60.0), blast_radius=Limit(99, 60.0), concurrency=99)
+WIDE = Guards(
+    cooldown=0.0,
+    rate_limit=Limit(99, 60.0),
+    blast_radius=Limit(99, 60.0),
+    concurrency=99,
+    brakes=Brakes(waves=Waves(first=99), max_targets=999),
+)
 
 
 async def fire(rig: Rig, engine: Engine, *names: str) -> None:

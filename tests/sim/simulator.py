@@ -17,6 +17,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from remediator.core import entries as e
+from remediator.core.brakes import Brakes, Waves
 from remediator.core.consequences import Routing
 from remediator.core.outcomes import EffectClass
 from remediator.core.rules import Guards, Limit, Mode, Ruleset
@@ -125,7 +126,9 @@ class Sim:
 
     # ── replicas ─────────────────────────────────────────────────────────────────────────────────────────────────────
     def _config(self) -> Config:
-        guards = Guards(cooldown=60.0, rate_limit=Limit(2, 600.0), blast_radius=Limit(2, 600.0), concurrency=2)
+        limit = Limit(2, 600.0)
+        brakes = Brakes(waves=Waves(first=2))
+        guards = Guards(cooldown=60.0, rate_limit=limit, blast_radius=limit, concurrency=2, brakes=brakes)
         rules = (rule(guards=guards, mode=self.mode),)
         ruleset = Ruleset(rules=rules, playbooks={self.playbook.name: self.playbook}, digest="digest")
         routing = Routing(by_severity={"critical": ("people",)}, escalate=("people",))

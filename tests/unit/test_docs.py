@@ -234,3 +234,20 @@ def test_the_settings_of_the_demo_load(tmp_path: Path) -> None:
         text = text.replace(f"@{name}@", value)
     assert "@" not in text
     assert load_settings(written(tmp_path, "remediator.yml", text)).mode is Mode.AUTO
+
+
+# ── the failures of others ───────────────────────────────────────────────────────────────────────────────────────────
+STORIES = range(1, 25)
+_TEST = re.compile(r"^(?:async )?def (test_\w+)", re.MULTILINE)
+_STORY = re.compile(r"^\| F(?P<number>[0-9]+) \|.*\| `(?P<test>test_\w+)` \|$", re.MULTILINE)
+
+
+def test_every_failure_story_has_a_test_with_its_number_and_a_row_that_names_one() -> None:
+    tests = {name for path in HOUSE.glob("tests/**/test_*.py") for name in _TEST.findall(path.read_text("utf-8"))}
+    rows = [
+        (int(row["number"]), row["test"])
+        for row in _STORY.finditer((HOUSE / "docs" / "guarantees.md").read_text("utf-8"))
+    ]
+    assert [number for number, _ in rows] == list(STORIES)
+    assert [number for number in STORIES if not any(f"_f{number:02}_" in name for name in tests)] == []
+    assert [test for number, test in rows if f"_f{number:02}_" not in test or test not in tests] == []

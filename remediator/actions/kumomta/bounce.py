@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from remediator.actions.defaults import WithoutUndo
+from remediator.actions.defaults import OnNode, WithoutUndo
 from remediator.actions.kumomta.client import BOUNCE, Kumod, Unreadable
 from remediator.actions.kumomta.orders import Order, find, place
 from remediator.actions.kumomta.selectors import (
@@ -25,7 +25,7 @@ from remediator.ports import Call
 USUAL, SHORTEST, LONGEST = 60.0, 1.0, 3600.0
 
 
-class Bounce(WithoutUndo):
+class Bounce(WithoutUndo, OnNode):
     """Bounces the queued mail of a domain, tenant or campaign, and for a short time what newly fits."""
 
     kind: ClassVar[str] = "kumomta.bounce"

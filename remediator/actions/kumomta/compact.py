@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from remediator.actions.defaults import WithoutCheck, WithoutUndo
+from remediator.actions.defaults import OnNode, WithoutCheck, WithoutUndo
 from remediator.actions.http_client import deadline
 from remediator.actions.kumomta.client import COMPACT, Kumod, Unreadable
 from remediator.actions.kumomta.selectors import NODE
@@ -16,7 +16,7 @@ from remediator.ports import Call
 SPOOLS = ("data", "meta")
 
 
-class CompactSpool(WithoutCheck, WithoutUndo):
+class CompactSpool(WithoutCheck, WithoutUndo, OnNode):
     """Compacts a whole spool while kumod goes on: much disk traffic, and room on the disk for a while, but no lost mail."""
 
     kind: ClassVar[str] = "kumomta.compact_spool"

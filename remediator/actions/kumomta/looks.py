@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from remediator.actions.defaults import WithoutCheck, WithoutUndo
+from remediator.actions.defaults import OnNode, WithoutCheck, WithoutUndo
 from remediator.actions.http_client import Answer, Lost, NotSent, deadline
 from remediator.actions.kumomta.client import Kumod, Unreadable
 from remediator.actions.kumomta.selectors import NODE
@@ -46,7 +46,7 @@ def by_label(document: object, family: str, label: str) -> dict[str, float]:
     }
 
 
-class QueueReport(WithoutCheck, WithoutUndo):
+class QueueReport(WithoutCheck, WithoutUndo, OnNode):
     """Keeps the longest scheduled and ready queues of a node, and what holds ready queues up."""
 
     kind: ClassVar[str] = "kumomta.queue_report"
@@ -102,7 +102,7 @@ def _longest(counts: Mapping[str, float]) -> dict[str, float]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:ROWS])
 
 
-class Liveness(WithoutCheck, WithoutUndo):
+class Liveness(WithoutCheck, WithoutUndo, OnNode):
     """Keeps what kumod says of itself: whether it would accept mail. It says nothing about delivery."""
 
     kind: ClassVar[str] = "kumomta.liveness"

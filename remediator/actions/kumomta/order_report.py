@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from remediator.actions.defaults import WithoutCheck, WithoutUndo
+from remediator.actions.defaults import OnNode, WithoutCheck, WithoutUndo
 from remediator.actions.http_client import deadline
 from remediator.actions.kumomta.client import BOUNCE, SUSPEND, SUSPEND_READY, Entry, Kumod, Unreadable
 from remediator.actions.kumomta.selectors import NODE, SELECTORS, owner
@@ -20,7 +20,7 @@ ROWS = 20
 _SHOWN = (*SELECTORS, "routing_domain", "name")
 
 
-class OrderReport(WithoutCheck, WithoutUndo):
+class OrderReport(WithoutCheck, WithoutUndo, OnNode):
     """Keeps every order in force on a node: mail that waits because somebody said so needs no restart."""
 
     kind: ClassVar[str] = "kumomta.order_report"

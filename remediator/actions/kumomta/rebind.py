@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from remediator.actions.defaults import WithoutCheck, WithoutUndo
+from remediator.actions.defaults import OnNode, WithoutCheck, WithoutUndo
 from remediator.actions.http_client import deadline
 from remediator.actions.kumomta.client import BUMP, REBIND, Kumod, Unreadable
 from remediator.actions.kumomta.selectors import NODE, REASON, SELECTOR_PARAMS, marked, selector_faults, told
@@ -14,7 +14,7 @@ from remediator.core.params import Json, Param, ParamType
 from remediator.ports import Call
 
 
-class Rebind(WithoutCheck, WithoutUndo):
+class Rebind(WithoutCheck, WithoutUndo, OnNode):
     """Changes the metadata of queued mail, or makes it due. kumod answers before it has done it and keeps no record."""
 
     kind: ClassVar[str] = "kumomta.rebind"
@@ -75,7 +75,7 @@ class Rebind(WithoutCheck, WithoutUndo):
         return await self._kumod.post(node, REBIND, body, until=deadline(call.timeout))
 
 
-class BumpConfigEpoch(WithoutCheck, WithoutUndo):
+class BumpConfigEpoch(WithoutCheck, WithoutUndo, OnNode):
     """Makes kumod evaluate its reloadable configuration again. 200 means that it was told, not that the files are good."""
 
     kind: ClassVar[str] = "kumomta.bump_config_epoch"

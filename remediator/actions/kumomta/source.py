@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
+from remediator.actions.defaults import OnNode
 from remediator.actions.http_client import deadline
 from remediator.actions.kumomta.client import SUSPEND_READY, Entry, Kumod, Unreadable
 from remediator.actions.kumomta.looks import METRICS, by_label
@@ -39,7 +40,7 @@ MOST = 100
 _CLIENT = "smtp_client:"
 
 
-class SuspendSource:
+class SuspendSource(OnNode):
     """Suspends every ready queue of one source whose site another source has served too, until a given moment."""
 
     kind: ClassVar[str] = "kumomta.suspend_source"

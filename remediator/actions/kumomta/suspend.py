@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from remediator.actions.defaults import WithoutCheck, WithoutUndo
+from remediator.actions.defaults import OnNode, WithoutCheck, WithoutUndo
 from remediator.actions.kumomta.client import SUSPEND, Kumod, Unreadable
 from remediator.actions.kumomta.orders import Order, clear, find, lift, place
 from remediator.actions.kumomta.selectors import (
@@ -50,7 +50,7 @@ async def suspend_until(kumod: Kumod, order: Order | Unreadable, call: Call) -> 
     return await place(kumod, order, call, {"expires": instant(call.expires_at)})
 
 
-class Suspend:
+class Suspend(OnNode):
     """Suspends the scheduled queues of a domain, tenant or campaign until a given moment."""
 
     kind: ClassVar[str] = "kumomta.suspend"
@@ -89,7 +89,7 @@ class Suspend:
         return await lift(self._kumod, order, call, receipt)
 
 
-class Unsuspend(WithoutCheck, WithoutUndo):
+class Unsuspend(WithoutCheck, WithoutUndo, OnNode):
     """Ends suspensions that this service made, whichever run made them."""
 
     kind: ClassVar[str] = "kumomta.unsuspend"

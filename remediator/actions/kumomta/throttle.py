@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from remediator.actions.defaults import OnNode
 from remediator.actions.http_client import deadline
 from remediator.actions.kumomta.client import BUMP, Kumod, Unreadable
 from remediator.actions.kumomta.selectors import NODE
@@ -43,7 +44,7 @@ from remediator.core.params import Json, Param, ParamType, check_scope
 from remediator.ports import Call
 
 
-class Throttle:
+class Throttle(OnNode):
     """Sets `max_message_rate` of a domain in a node's shaping file; holds for each source on its way to each site."""
 
     kind: ClassVar[str] = "kumomta.throttle"
@@ -93,7 +94,7 @@ class Throttle:
         return await _unset(self._kumod, call, receipt, _of_domain(call))
 
 
-class GlobalRate:
+class GlobalRate(OnNode):
     """Sets the rate of all mail of a node, in its shaping file's section `default`; a domain's own rate still holds."""
 
     kind: ClassVar[str] = "kumomta.global_rate"

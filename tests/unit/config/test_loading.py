@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from remediator.config import Loaded, load_rules
-from remediator.core.brakes import Brakes, Inhibition, MinHealthy, Trust
+from remediator.core.brakes import Brakes, Inhibition, MinHealthy, Trust, Waves
 from remediator.core.matchers import parse_matcher
 from remediator.core.outcomes import EffectClass
 from remediator.core.params import ParamType
@@ -111,7 +111,17 @@ def test_a_blank_in_a_regular_expression_is_quoted_as_one(everything: Loaded) ->
 
 def test_every_brake_arrives_and_what_a_rule_does_not_say_its_file_says(everything: Loaded) -> None:
     ladder, *_own, last = everything.ruleset.rules
-    shared = Brakes(failures=2, pause=7200.0, relapse=1800.0, at_least=2, percent=60, starting=300.0)
+    shared = Brakes(
+        failures=2,
+        pause=7200.0,
+        relapse=1800.0,
+        at_least=2,
+        percent=60,
+        starting=300.0,
+        waves=Waves(first=2, growth=3, rest=7200.0),
+        max_targets=8,
+        irreversible_after=300.0,
+    )
     assert ladder.guards.brakes == msgspec.structs.replace(shared, inhibited_by=(Inhibition(rule="own-words"),))
     assert ladder.guards.trust is Trust.PROMETHEUS
     assert ladder.guards.min_healthy == MinHealthy(
