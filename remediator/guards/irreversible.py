@@ -25,8 +25,8 @@ class IrreversibleGuard:
         steps = [step.name for step in facts.run.plan.steps if step.effect is EffectClass.ONCE]
         if not steps:
             return allow(self.name, "every step can be made again or taken back")
-        if facts.incident.by and not facts.incident.episodes:
-            return allow(self.name, f"ordered by {facts.incident.by}")
+        if not facts.incident.episodes:
+            return allow(self.name, f"ordered by {facts.incident.by or 'its schedule'}")
         after = facts.limits.brakes.irreversible_after
         fired = _fired(facts)
         if _looks_back(facts) < after and fired < after:
