@@ -26,6 +26,8 @@ BEAT_EVERY = 10.0
 GONE_AFTER = 30.0
 # A replica that could not say so for this long issues nothing any more (s): well before others take its work.
 SILENT_AFTER = 15.0
+# How late the event loop may be (s) before its process announces nothing new: it could not keep deadlines (T47).
+MOST_LAG = 2.0
 # The holder of what was left by a clean stop.
 NOBODY = ""
 

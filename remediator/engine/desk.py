@@ -129,6 +129,8 @@ class Desk:
         ]
         if not mine:
             raise RefusedRequest(404, f"{name} left nothing behind that could be taken back")
+        if why := self._parts.unfit():
+            raise RefusedRequest(409, why)
         done = []
         for undo in sorted(mine, key=lambda one: (one.run, one.step), reverse=True):
             outcome = await self._undoing.take_back(undo.id, cause="person", by=_named(by))

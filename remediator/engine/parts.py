@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -69,6 +69,10 @@ class Bell:
             self.waiter.set_result(None)
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(slots=True, kw_only=True)
 class Parts:
     """The shared parts. `config` is replaced by a reload; `stopping` is set once."""
@@ -87,6 +91,7 @@ class Parts:
     keeping: Keeping = Keeping()
     space: Space = field(default_factory=Space)
     stopping: bool = False
+    lagging: Callable[[], bool] = _never  # whether the event loop is behind its time (`lag.py`)
     heard: float = float("-inf")  # monotonic; when the others could last hear that this replica is there
     last_accept: float = float("-inf")  # monotonic; lets the planner give way to intake
     bells: dict[str, Bell] = field(default_factory=dict)
@@ -113,8 +118,16 @@ class Parts:
         )
 
     def may_announce(self, moment: Moment) -> bool:
-        """Whether this replica may announce effects: it is not stopping, and the others, if any, know that it is there."""
-        return not self.stopping and (self.journal.alone or moment.mono - self.heard < SILENT_AFTER)
+        """Whether this replica may announce effects: it is not stopping, is in time, and the others, if any, hear of it."""
+        if self.stopping or self.unfit():
+            return False
+        return self.journal.alone or moment.mono - self.heard < SILENT_AFTER
+
+    def unfit(self) -> str:
+        """Why this process may announce nothing just now, whoever asks; empty if nothing is against it."""
+        return (
+            "this process is behind its time and cannot keep deadlines; try again in a moment" if self.lagging() else ""
+        )
 
     def holds(self, held: Held) -> bool:
         """Whether this process may go on with that work."""

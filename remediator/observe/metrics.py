@@ -64,6 +64,7 @@ class Metrics:
         self.action_seconds = spread("alert_to_action_seconds", "From firing to the first effect", _ACTION_SECONDS)
 
     def _brakes(self) -> None:
+        self.lag = self._gauge("loop_lag_seconds", "How late the event loop was at the last look")
         self.storm = self._gauge("storm", "1 while a storm of alerts is on and no new runs begin")
         self.storms = self._count("storms", "Storms of alerts that began")
         self.relapses = self._count("relapses", "Runs that helped until their alert came back", "rule")

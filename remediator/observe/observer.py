@@ -9,6 +9,7 @@ from prometheus_client import Counter
 from prometheus_client.exposition import generate_latest
 
 from remediator.core import entries as e
+from remediator.core.leases import MOST_LAG
 from remediator.core.outcomes import Result
 from remediator.core.space import Room
 from remediator.core.state import RunStatus, State
@@ -48,6 +49,7 @@ class Observer:
         self.log = Log(redactor, level=level, form=form, stream=stream)
         self.head = head
         self._now = now or SystemClock().now
+        self._calm = True
         self._state = State()
         self._rules: set[str] = set()
         self._followers: list[Follower] = []
@@ -117,6 +119,16 @@ class Observer:
         """A head of the journal could not be published where it should be."""
         self.metrics.anchor_errors.inc()
         self.log.line("error", self._now(), sentence, kind="anchor.failed")
+
+    def lagged(self, seconds: float) -> None:
+        """How late the event loop is (s); a line when that becomes too much, and when it is over."""
+        self.metrics.lag.set(seconds)
+        calm = seconds <= MOST_LAG
+        if calm != self._calm:
+            late = f"the event loop is {seconds:.1f}s behind its time: nothing new is announced until it is calm again"
+            sentence = "the event loop is calm again" if calm else late
+            self.log.line("info" if calm else "error", self._now(), sentence, kind="loop.lag")
+        self._calm = calm
 
     def tell_head(self, head: object) -> None:
         """Writes the journal's end as a log line: an anchor outside the store (G18)."""

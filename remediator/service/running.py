@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from remediator import __version__
+from remediator.engine.lag import LagWatch
 from remediator.errors import RemediatorError, StoreError
 from remediator.service.breakglass import BreakGlass
 from remediator.service.reloading import Overrides
@@ -82,6 +83,7 @@ async def _work(built: Built, listener: socket.socket) -> int:
         asyncio.ensure_future(BreakGlass(built.storage / "PAUSED", built.engine.parts).watch()),
         asyncio.ensure_future(_reload_on_signal(built, reload)),
         asyncio.ensure_future(built.anchoring.watch()),
+        asyncio.ensure_future(LagWatch(built.engine.parts, built.observer.lagged).watch()),
     ]
     tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(built.engine.run(__version__)), *watching, web, lane]
     stopping = asyncio.ensure_future(stop.wait())

@@ -432,3 +432,12 @@ def test_occurrences_of_schedules_are_counted_and_one_that_was_missed_is_a_warni
     assert {line["rule"] for line in told.lines} == {"daily-check"}
     assert told.metric("schedule_occurrences_total", rule="daily-check", disposition="missed") == 1
     assert told.metric("schedule_last_due_timestamp_seconds", rule="daily-check") == START + 2
+
+
+def test_a_late_loop_is_measured_and_told_when_it_begins_and_when_it_is_over() -> None:
+    told = Told()
+    for seconds in (0.5, 2.5, 4.0, 0.0, 0.0):
+        told.observer.lagged(seconds)
+        assert told.metric("loop_lag_seconds") == seconds
+    assert [(line["level"], line["kind"]) for line in told.lines] == [("error", "loop.lag"), ("info", "loop.lag")]
+    assert "2.5s behind its time" in str(told.lines[0])

@@ -1,0 +1,49 @@
+"""Is the event loop in time? A process that is late cannot keep deadlines, so it announces nothing new until it is calm.
+
+It sleeps a second at a time and sees how much longer that took (a blocking call, a machine without breath, a process that
+was stopped). More than two seconds late: no new intents until a whole second has passed in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from remediator.core.leases import MOST_LAG
+from remediator.engine.parts import Parts
+
+EVERY = 1.0
+
+
+class LagWatch:
+    """Watches the loop that it runs in. `told` learns of every measurement (s)."""
+
+    def __init__(self, parts: Parts, told: Callable[[float], None]) -> None:
+        self._parts = parts
+        self._told = told
+        self._slept: float | None = None
+        self._late = False
+
+    def lagging(self) -> bool:
+        """Whether the loop is behind: it was at the last look, or that look is overdue just now."""
+        if self._slept is None:
+            return False
+        return self._late or self._parts.clock.monotonic() - self._slept > EVERY + MOST_LAG
+
+    async def watch(self) -> None:
+        """Watches until cancelled."""
+        self._parts.lagging = self.lagging
+        clock = self._parts.clock
+        try:
+            while True:
+                self._slept = clock.monotonic()
+                await clock.sleep(EVERY)
+                self._look(clock.monotonic() - self._slept - EVERY)
+        finally:
+            self._slept, self._late = None, False
+
+    def _look(self, lag: float) -> None:
+        was, self._late = self._late, lag > MOST_LAG
+        self._told(max(0.0, lag))
+        if was and not self._late:
+            for name in tuple(self._parts.bells):
+                self._parts.ring(name)
