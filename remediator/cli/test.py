@@ -38,7 +38,7 @@ def _pattern(_ctx: click.Context, _param: click.Parameter, text: str | None) -> 
 @click.option("--coverage", is_flag=True, help="Which rules, steps, guards and failures the tests have seen.")
 @click.option(
     "--coverage-min", "--coverage-threshold", "least", type=click.FloatRange(0, 100), metavar="PERCENT",
-    help="Exit 1 if a file's tests have seen less of its rules.",
+    help="Exit 1 if the tests together have seen less of the rules.",
 )  # fmt: skip
 @click.option("--junit", "report", type=FILE, help="Write a JUnit report to this file, too.")
 @click.option(
@@ -68,12 +68,13 @@ def test(
     virtual time over a world that only answers; no neighbour is asked. Exits 1 if a test fails.
     """
     from remediator.config.cases import case_files
-    from remediator.rehearsal import rehearse, reporting
+    from remediator.rehearsal import Coverage, rehearse, reporting
 
     files = case_files(paths or (DEFAULT,))
     if not files:
         raise click.UsageError(f"there is no *_test.yml below {', '.join(map(str, paths or (DEFAULT,)))}")
     outcomes = [rehearse(path, only) for path in files]
+    seen = Coverage.of_all(outcome.coverage for outcome in outcomes)
     if report is not None:
         report.write_text(reporting.junit(outcomes), encoding="utf-8")
     match form:
@@ -86,14 +87,10 @@ def test(
                 reporting.text(outcomes, stories=_stories(outcomes, every=only is not None) if debug else ()), nl=False
             )
             if coverage or least is not None:
-                click.echo(reporting.coverage_text(outcomes), nl=False)
-    ctx.exit(0 if _passed(outcomes, least) else 1)
+                click.echo(reporting.coverage_text(seen), nl=False)
+    enough = least is None or seen.percent >= least
+    ctx.exit(0 if enough and all(outcome.passed for outcome in outcomes) else 1)
 
 
 def _stories(outcomes: Sequence[Outcome], *, every: bool) -> list[str]:
     return [result.case.name for one in outcomes for result in one.results if every or not result.passed]
-
-
-def _passed(outcomes: Sequence[Outcome], least: float | None) -> bool:
-    enough = least is None or all(outcome.coverage.percent >= least for outcome in outcomes)
-    return enough and all(outcome.passed for outcome in outcomes)

@@ -80,11 +80,13 @@ def _case(document: Document, place: int, outline: CasesOutline | None, faults: 
     expects = _expects(document, (*path, "expect"), faults)
     if shape is None:
         return None
-    given = [key for key in ("alert", "alerts", "schedule") if getattr(shape, key) is not None]
     raw = document.get(path)
-    if len(given) != 1 and isinstance(raw, dict) and len([key for key in given if key in raw]) == len(given):
-        sentence = "a test needs exactly one of alert, alerts and schedule"
-        faults.error(document.at(path), "missing-field", sentence, "write alert: { labels: … }")
+    written = raw if isinstance(raw, dict) else {}
+    if not written.keys() & {"alert", "alerts", "schedule"}:
+        sentence = "nothing happens in this test"
+        faults.error(document.at(path), "missing-field", sentence, "write alert: { labels: … }, or schedule: RULE")
+    if written.keys() >= {"alert", "alerts"}:
+        faults.error(document.key((*path, "alert")), "unknown-field", "'alert' beside 'alerts'", "put it into the list")
     for number, person in enumerate(shape.people):
         if _deeds(person) != 1:
             sentence = "a person does exactly one of approve, reject, pause, resume, undo and decide"

@@ -221,7 +221,10 @@ class ExpectShape(Shape):
     decision: Annotated[str, _one_of(*DECISIONS)] | None = Field(
         default=None, description="The guards' last answer before the first step: run, ask, hold, refuse."
     )
-    reason: Text | None = Field(default=None, description="A part of the sentence that decided.")
+    reason: Text | None = Field(
+        default=None,
+        description="A part of what a guard said that held it back, of a run's last word, or of a disposition.",
+    )
     guards: dict[Name, Annotated[str, _one_of(*ANSWERS)]] | None = Field(
         default=None, description="Verdicts that were given: allow, ask, defer, deny."
     )

@@ -54,6 +54,13 @@ class Coverage:
         seen, wanted = self.share()
         return 100.0 * seen / wanted if wanted else 100.0
 
+    @classmethod
+    def of_all(cls, some: Iterable[Coverage]) -> Coverage:
+        """What several files of tests have seen together: what one leaves out may be another's to see."""
+        parts = list(some)
+        wanted = dict.fromkeys(one for part in parts for one in part.wanted)
+        return cls(tuple(wanted), {one for part in parts for one in part.seen})
+
     def take(self, played: Played) -> None:
         """Adds what one test has seen."""
         wanted = frozenset(self.wanted)
@@ -83,10 +90,8 @@ def wanted_of(ruleset: Ruleset, written: Written) -> tuple[Seen, ...]:
             ]
     for file, (guards, _rules) in written.by_file.items():
         found += [Seen(kind="guards", owner=file, what=f"{guard} holds back") for guard in guards]
-    used = {rung.playbook for rule in ruleset.rules for rung in rule.ladder}
-    for name, playbook in ruleset.playbooks.items():
-        if name in used:
-            found += _of_playbook(playbook)
+    for playbook in ruleset.playbooks.values():
+        found += _of_playbook(playbook)
     return tuple(dict.fromkeys(found))
 
 

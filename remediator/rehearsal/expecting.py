@@ -131,8 +131,8 @@ class _Expectation:
         story = self._story()
         sentences = [one.reason for one in self._mine()]
         if isinstance(story, Story):
-            last = _strictest(story.decided[-1]) if story.decided else None
-            sentences = [*([f"{last.guard}: {last.sentence}"] if last is not None else [])]
+            held = (verdict for verdict in story.verdicts if verdict.answer > Answer.ALLOW)
+            sentences = list(dict.fromkeys(f"{verdict.guard}: {verdict.sentence}" for verdict in held))
             sentences += [one.reason for one in story.ended]
             sentences += [one.reason for one in self._mine() if one.incident == story.opened.incident]
         wanted = (self.expect.reason or "").removeprefix("~")

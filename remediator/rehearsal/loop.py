@@ -45,6 +45,7 @@ class _Jumping(selectors.BaseSelector):
             raise StandsStill("nothing can run any more, and nothing is waited for")
         self._turns = 0 if timeout > 0 else self._turns + 1
         if self._turns > MOST_TURNS:
+            self._turns = 0  # what runs for ever still has to be cancelled
             raise StandsStill("something runs for ever while time stands still")
         self.time += max(0.0, timeout)
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
@@ -55,13 +56,11 @@ def _told(result: Result, played: Played) -> list[str]:
     return lines
 
 
-def coverage_text(outcomes: Sequence[Outcome]) -> str:
-    """What was seen of each file's rules, and what was not."""
-    lines: list[str] = []
-    for outcome in outcomes:
-        counts = ", ".join(f"{word} {_share(outcome.coverage, word)}" for word in KINDS)
-        lines.append(f"{visible(outcome.file)}: coverage {outcome.coverage.percent:.0f} % ({counts})")
-        lines += [f"      not seen  {one.kind:<8} {visible(str(one))}" for one in outcome.coverage.missing]
+def coverage_text(coverage: Coverage) -> str:
+    """What was seen of the rules, and what was not."""
+    counts = ", ".join(f"{word} {_share(coverage, word)}" for word in KINDS)
+    lines = [f"coverage {math.floor(coverage.percent)} % ({counts})"]
+    lines += [f"      not seen  {one.kind:<8} {visible(str(one))}" for one in coverage.missing]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -87,17 +86,17 @@ def as_json(outcomes: Sequence[Outcome]) -> str:
                 }
                 for result in outcome.results
             ],
-            "coverage": {
-                "percent": round(outcome.coverage.percent, 1),
-                **{kind: dict(zip(("seen", "of"), outcome.coverage.share(kind), strict=True)) for kind in KINDS},
-                "missing": [
-                    {"kind": one.kind, "owner": one.owner, "what": one.what} for one in outcome.coverage.missing
-                ],
-            },
         }
         for outcome in outcomes
     ]
-    return json.dumps({"files": listed}, indent=2, ensure_ascii=False) + "\n"
+    seen = _plain_coverage(Coverage.of_all(outcome.coverage for outcome in outcomes))
+    return json.dumps({"files": listed, "coverage": seen}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _plain_coverage(coverage: Coverage) -> dict[str, object]:
+    shares = {kind: dict(zip(("seen", "of"), coverage.share(kind), strict=True)) for kind in KINDS}
+    missing = [{"kind": one.kind, "owner": one.owner, "what": one.what} for one in coverage.missing]
+    return {"percent": round(coverage.percent, 1), **shares, "missing": missing}
 
 
 def _place(position: Position) -> dict[str, object]:

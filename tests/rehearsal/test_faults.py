@@ -26,7 +26,7 @@ tests:
   - name: third
     start: tomorrow
     alert: { labels: { alertname: Bounces } }
-    schedule: hourly
+    alerts: []
     people: [{ at: 1m }, { approve: a, reject: b }]
     expect: { result: x }
 """
@@ -42,10 +42,10 @@ TOLD = [
     "10:48: error[unknown-word]: when: 'no-way' is not known here",
     "10:69: error[wrong-type]: 'incidents' must be a whole number, not 'many'",
     "10:86: error[unknown-field]: 'expect' has no field 'rseult'",
-    "11:5: error[missing-field]: a test needs exactly one of alert, alerts and schedule",
+    "11:5: error[missing-field]: nothing happens in this test; write alert: { labels: … }, or schedule: RULE",
     "11:11: error[duplicate-name]: there is another test 'it', in line 5",
-    "13:5: error[missing-field]: a test needs exactly one of alert, alerts and schedule",
     "14:12: error[bad-time]: start: 'tomorrow' is no moment",
+    "15:5: error[unknown-field]: 'alert' beside 'alerts'; put it into the list",
     "17:14: error[missing-field]: a person does exactly one of",
     "17:26: error[missing-field]: a person does exactly one of",
 ]

@@ -8,6 +8,7 @@ import pytest
 
 from remediator.config.cases_model import Word
 from remediator.core.outcomes import Look
+from remediator.rehearsal import Coverage, Seen
 from remediator.rehearsal.answers import holds, observed
 from remediator.rehearsal.expecting import same
 from remediator.rehearsal.loop import StandsStill, VirtualClock, VirtualLoop
@@ -105,3 +106,11 @@ def test_work_that_lets_no_time_pass_is_told(monkeypatch: pytest.MonkeyPatch) ->
 
     with pytest.raises(StandsStill, match="time stands still"):
         run(spins())
+
+
+def test_what_one_file_of_tests_leaves_out_another_may_see() -> None:
+    a, b, c = (Seen(kind="rules", owner=name, what="") for name in "abc")
+    both = Coverage.of_all([Coverage((a, b), {a}), Coverage((b, c), {b})])
+    assert both.missing == [c]
+    assert both.share() == (2, 3)
+    assert Coverage(()).percent == 100.0

@@ -104,6 +104,20 @@ def test_a_rule_comes_due_by_its_schedule(rehearsed: Rehearse) -> None:
     )
 
 
+def test_an_alert_and_a_schedule_may_meet(rehearsed: Rehearse) -> None:
+    outcome = rehearsed(
+        """
+        schedule: hourly
+        alert: { labels: { alertname: Bounces, domain: b.example } }
+        answers: { when: 0.27, "< 0.10": 0.05, stopped: 1 }
+        expect:
+          - { rule: bounces, target: { domain: b.example }, result: succeeded }
+          - { rule: hourly, target: { domain: b.example }, guards: { target_lock: defer }, result: succeeded }
+        """
+    )
+    assert passes(outcome)
+
+
 def test_an_alert_is_not_disturbed_by_the_schedules_of_other_rules(rehearsed: Rehearse) -> None:
     assert passes(rehearsed(f"{ALERT}\nanswers: {{ when: 0.27, verify: 0.05 }}\nlasts: 5h\nexpect: {{ incidents: 1 }}"))
 
