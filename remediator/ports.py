@@ -24,6 +24,9 @@ from remediator.core.views import (
     StoryView,
     UndoneView,
 )
+from remediator.people import Checkable, Message, Receiver
+
+__all__ = ["Checkable", "Message", "Receiver"]  # they belong to the ports, too
 
 
 # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -270,32 +273,6 @@ class AlertSource(Protocol):
         """GOOD if it is active there, BAD if it is silenced or inhibited (with by what), UNKNOWN if it is not listed or
         nobody answers: an empty list is no proof of anything (alertmanager.md §2.6)."""
         ...
-
-
-# ── people ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """What people are told; plain text, no markup.
-
-    `footer` is a line to go under the text: where the journal ended when this was sent (`journal 1204:9f2c63d01b7aee45`),
-    by which a journal that is cut or rewritten later shows. Often another one at the next try; empty without a journal.
-    """
-
-    id: str
-    subject: str
-    text: str
-    incident: str = ""
-    severity: str = ""
-    footer: str = ""
-
-
-class Receiver(Protocol):
-    """A way to tell people. It is never the system under repair."""
-
-    name: str
-
-    async def send(self, message: Message) -> Outcome:
-        """Tells them, once; the engine retries."""
 
 
 # ── what the composition root hands to the engine ────────────────────────────────────────────────────────────────────

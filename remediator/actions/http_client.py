@@ -15,6 +15,7 @@ import json
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,12 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request. `json` becomes the body where it is not None; `query` pairs are encoded here."""
+    """One request. `json` becomes the body where it is not None, else `form` if it is not empty; `query` is encoded here."""
 
     method: str
     url: str
     json: object = None
+    form: tuple[tuple[str, str], ...] = ()
     query: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     credentials: Credentials | None = None
@@ -62,11 +64,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A status and at most `MAX_BODY` bytes; `cut` if there were more. `redact` takes secrets out of what is quoted."""
+    """A status and at most `MAX_BODY` bytes; `cut` if there were more. `redact` takes secrets out of what is quoted.
+
+    `retry_after` is how long its sender wants to be left alone (s), where it says so.
+    """
 
     status: int
     body: bytes
     cut: bool = False
+    retry_after: float | None = None
     redact: Callable[[str], str] = str
 
     @property
@@ -187,18 +193,21 @@ class HttpClient:
                 request.method,
                 request.url,
                 json=request.json,
+                data=dict(request.form) or None,
                 params=request.query or None,
                 headers=dict(headers),
                 extensions={"trace": wire.seen},
             ) as response,
         ):
-            body = bytearray()
+            body, rest = bytearray(), _retry_after(response.headers)
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > MAX_BODY:
                     kept = bytes(body[:MAX_BODY])
-                    return Answer(status=response.status_code, body=kept, cut=True, redact=self._redact)
-            return Answer(status=response.status_code, body=bytes(body), redact=self._redact)
+                    return Answer(
+                        status=response.status_code, body=kept, cut=True, retry_after=rest, redact=self._redact
+                    )
+            return Answer(status=response.status_code, body=bytes(body), retry_after=rest, redact=self._redact)
 
     def _open(self) -> httpx.AsyncBaseTransport:
         if self._transport is not None:
@@ -237,6 +246,17 @@ def _last_reply(state: RetryCallState) -> Reply:
     return reply
 
 
+def _retry_after(headers: httpx.Headers) -> float | None:
+    """Seconds by the header `Retry-After`, written as such or as a date, which is taken by the sender's own clock."""
+    text = headers.get("retry-after", "")
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        return (parsedate_to_datetime(text) - parsedate_to_datetime(headers["date"])).total_seconds()
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
 def _why(fault: BaseException) -> str:
     return clean(str(fault))[:QUOTED] or type(fault).__name__
 
@@ -255,11 +275,15 @@ def judge(reply: Reply, what: str, *, good: Callable[[int], bool] = lambda statu
         case Answer(status=status) if good(status):
             return ok(f"{what}: answered {status}", evidence={"status": status, "answer": reply.text})
         case Answer(status=status, text=text) if status >= 500:
-            return unknown(f"{what}: answered {status} {text!r}; it may have been carried out")
+            return unknown(f"{what}: answered {status} {text!r}; it may have been carried out", evidence=_rest(reply))
         case Answer(status=status, text=text) if status in {408, 425, 429}:
-            return failed_for_now(f"{what}: answered {status} {text!r}")
+            return failed_for_now(f"{what}: answered {status} {text!r}", evidence=_rest(reply))
         case Answer(status=status, text=text):
             return failed(f"{what}: answered {status} {text!r}{_hint(status)}", evidence={"status": status})
+
+
+def _rest(answer: Answer) -> dict[str, object]:
+    return {} if answer.retry_after is None else {"retry_after": answer.retry_after}
 
 
 def _hint(status: int) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from remediator.config.channels import BasicAuth, ReceiverSettings, WebhookSettings
 from remediator.core.fleet import FleetLimits
 from remediator.core.intervals import TimeInterval
 from remediator.core.rules import Mode
@@ -18,14 +19,7 @@ from remediator.errors import InvalidConfiguration, Position, Problem
 
 MAX_SECRET = 65_536
 DEFAULT_LISTEN = "127.0.0.1:9097"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BasicAuth:
-    """A user, and the file with the password."""
-
-    username: str
-    password_file: Path
+__all__ = ["BasicAuth", "ReceiverSettings", "WebhookSettings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,23 +88,6 @@ class LimitSettings:
     body: int = 8 * 1024 * 1024
     body_deadline: float = 10.0
     grace: float = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookSettings:
-    """A URL that gets messages; one of `url` and `url_file` is set."""
-
-    url: str = ""
-    url_file: Path | None = None
-    credentials_file: Path | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiverSettings:
-    """A way to tell people: all its parts are told."""
-
-    name: str
-    webhooks: tuple[WebhookSettings, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,12 @@ import os
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
+from remediator.config.common_shapes import BasicAuthShape
 from remediator.config.compiling import Item, compile_intervals
 from remediator.config.documents import Document, Path, parse_document
 from remediator.config.faults import Faults, read_shape
 from remediator.config.files import decode, read_file
+from remediator.config.receivers_loading import ReceiversReader, repaired_hosts
 from remediator.config.settings import (
     AlertmanagerSettings,
     BasicAuth,
@@ -26,17 +28,13 @@ from remediator.config.settings import (
     SourceSettings,
     StorageSettings,
     TargetSettings,
-    WebhookSettings,
     WebSettings,
     secret_warning,
 )
 from remediator.config.settings_model import (
-    BasicAuthShape,
     LimitsShape,
-    ReceiverShape,
     RedisShape,
     SettingsFile,
-    WebhookShape,
     WebShape,
 )
 from remediator.config.shapes import nearest
@@ -103,7 +101,6 @@ class _SettingsCompiler:
             {},
             self._faults,
         )
-        receivers = tuple(self._receiver(place, receiver) for place, receiver in enumerate(shape.receivers))
         return Settings(
             source=self._document.file,
             mode=Mode.DRY_RUN if shape.mode is None else shape.mode,
@@ -111,16 +108,16 @@ class _SettingsCompiler:
             prometheus=self._prometheus(),
             alertmanager=self._alertmanager(),
             storage=StorageSettings(
-                path=self._path(shape.storage.path),
+                path=self.plain(shape.storage.path),
                 retention=shape.storage.retention,
                 max_size=shape.storage.max_size,
-                archive=self._path(shape.storage.archive) if shape.storage.archive is not None else None,
-                anchor_file=self._path(shape.storage.anchor_file) if shape.storage.anchor_file is not None else None,
+                archive=self.plain(shape.storage.archive) if shape.storage.archive is not None else None,
+                anchor_file=self.plain(shape.storage.anchor_file) if shape.storage.anchor_file is not None else None,
                 space=SpaceLimits(free=shape.storage.min_free, percent=shape.storage.min_free_percent),
             ),
             web=self._web(shape.web),
             limits=self._limits(shape.limits),
-            receivers=receivers,
+            receivers=self._receivers(),
             notify={
                 "critical": tuple(shape.notify.critical),
                 "warning": tuple(shape.notify.warning),
@@ -154,20 +151,23 @@ class _SettingsCompiler:
             grace=shape.grace,
         )
 
-    def _path(self, text: str) -> FilePath:
+    def plain(self, text: str) -> FilePath:
+        """A file beside the settings."""
         return self._directory / text
 
-    def _secret(self, path: Path, text: str) -> FilePath:
-        file = self._path(text)
+    def secret(self, path: Path, text: str) -> FilePath:
+        """A file with a secret, after a look at its mode."""
+        file = self.plain(text)
         warned = secret_warning(file)
         if warned:
             self._faults.warning(self._document.at(path), *warned)
         return file
 
-    def _basic_auth(self, path: Path, shape: BasicAuthShape | None) -> BasicAuth | None:
+    def basic_auth(self, path: Path, shape: BasicAuthShape | None) -> BasicAuth | None:
+        """A user and a password."""
         if shape is None:
             return None
-        file = self._secret((*path, "basic_auth", "password_file"), shape.password_file)
+        file = self.secret((*path, "basic_auth", "password_file"), shape.password_file)
         return BasicAuth(username=shape.username, password_file=file)
 
     def _prometheus(self) -> PrometheusSettings | None:
@@ -178,7 +178,7 @@ class _SettingsCompiler:
             url=shape.url.rstrip("/"),
             timeout=shape.timeout,
             max_age=shape.max_age,
-            basic_auth=self._basic_auth(("prometheus",), shape.basic_auth),
+            basic_auth=self.basic_auth(("prometheus",), shape.basic_auth),
         )
 
     def _alertmanager(self) -> AlertmanagerSettings | None:
@@ -186,7 +186,7 @@ class _SettingsCompiler:
         if shape is None:
             return None
         return AlertmanagerSettings(
-            url=shape.url.rstrip("/"), basic_auth=self._basic_auth(("alertmanager",), shape.basic_auth)
+            url=shape.url.rstrip("/"), basic_auth=self.basic_auth(("alertmanager",), shape.basic_auth)
         )
 
     def _web(self, shape: WebShape) -> WebSettings:
@@ -195,40 +195,35 @@ class _SettingsCompiler:
             external_url=(shape.external_url or "").rstrip("/"),
             hosts=tuple(shape.hosts),
             bearer_token_files=tuple(
-                self._secret(("web", "bearer_token_file", place), text)
+                self.secret(("web", "bearer_token_file", place), text)
                 for place, text in enumerate(shape.bearer_token_file)
             ),
-            basic_auth=self._basic_auth(("web",), shape.basic_auth),
+            basic_auth=self.basic_auth(("web",), shape.basic_auth),
             people=tuple(
                 PersonSettings(
                     name=person.name,
-                    token_file=self._secret(("web", "people", place, "token_file"), person.token_file),
+                    token_file=self.secret(("web", "people", place, "token_file"), person.token_file),
                     scope=person.scope,
                 )
                 for place, person in enumerate(shape.people)
             ),
         )
 
-    def _receiver(self, place: int, shape: ReceiverShape) -> ReceiverSettings:
-        path: Path = ("receivers", place, "webhook_configs")
-        webhooks = [self._webhook((*path, number), hook) for number, hook in enumerate(shape.webhook_configs)]
-        return ReceiverSettings(name=shape.name, webhooks=tuple(webhooks))
-
-    def _webhook(self, path: Path, shape: WebhookShape) -> WebhookSettings:
-        url_file = self._url_file(path, shape)
-        token = shape.credentials_file
-        return WebhookSettings(
-            url=shape.url or "",
-            url_file=url_file,
-            credentials_file=self._secret((*path, "credentials_file"), token) if token else None,
+    def _receivers(self) -> tuple[ReceiverSettings, ...]:
+        reader = ReceiversReader(
+            document=self._document,
+            faults=self._faults,
+            reading=self,
+            repaired=repaired_hosts(self._shape.targets),
         )
+        return tuple(reader.receiver(place, receiver) for place, receiver in enumerate(self._shape.receivers))
 
-    def _url_file(self, path: Path, shape: WebhookShape | RedisShape) -> FilePath | None:
+    def _url_file(self, path: Path, shape: RedisShape) -> FilePath | None:
         """The file with the URL; exactly one of `url` and `url_file` must be written."""
         if (shape.url is None) == (shape.url_file is None):
             sentence = f"{shape.noun} needs exactly one of url and url_file"
             self._faults.error(self._document.key(path), "missing-field", sentence, "write one of them")
-        return self._secret((*path, "url_file"), shape.url_file) if shape.url_file else None
+        return self.secret((*path, "url_file"), shape.url_file) if shape.url_file else None
 
     def _receiver_names(self) -> list[str]:
         """The names of all receivers, also of those that have faults; two of one name are told."""
@@ -264,7 +259,7 @@ class _SettingsCompiler:
         docker = shape.docker
         return TargetSettings(
             kumomta=self._kumomta(shape),
-            docker=DockerSettings(socket=self._path(docker.socket), allow=tuple(docker.allow)) if docker else None,
+            docker=DockerSettings(socket=self.plain(docker.socket), allow=tuple(docker.allow)) if docker else None,
             redis={
                 name: RedisSettings(url=one.url or "", url_file=self._url_file(("targets", "redis", name), one))
                 for name, one in shape.redis.items()
@@ -285,12 +280,12 @@ class _SettingsCompiler:
                 self._faults.error(position, "unknown-node", f"there is no node '{name}'", nearest(name, kumo.nodes))
         nodes = {
             name: NodeSettings(
-                url=node.url.rstrip("/"), basic_auth=self._basic_auth((*path, "nodes", name), node.basic_auth)
+                url=node.url.rstrip("/"), basic_auth=self.basic_auth((*path, "nodes", name), node.basic_auth)
             )
             for name, node in kumo.nodes.items()
         }
         return KumoSettings(
             nodes=nodes,
-            shaping_files={name: self._path(text) for name, text in kumo.shaping_files.items()},
+            shaping_files={name: self.plain(text) for name, text in kumo.shaping_files.items()},
             sources={ip: SourceSettings(node=one.node, source=one.source) for ip, one in kumo.sources.items()},
         )

@@ -10,13 +10,14 @@ from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from remediator.config.common_shapes import BasicAuthShape, FilePath, FilePaths, plain_text
 from remediator.config.documents import Bare
+from remediator.config.receivers_model import NotifyShape, ReceiverShape
 from remediator.config.rules_model import IntervalsShape
 from remediator.config.shapes import (
     Count,
     Misspelt,
     ModeWord,
-    Name,
     Names,
     Percent,
     PerWindow,
@@ -40,14 +41,8 @@ _UNITS = {"B": 1, "KiB": 1024, "MiB": 1024 * 1024, "GiB": 1024 * 1024 * 1024}
 _REDIS = re.compile(r"rediss?://[A-Za-z0-9.\-\[\]:]+(?:/[0-9]{1,2})?")
 
 
-def _text(raw: object) -> str:
-    if isinstance(raw, str) and raw.strip():
-        return str(raw)
-    raise Misspelt("wrong-type", f"must be text, not {kind_of(raw)}", "write one text")
-
-
 def _listen(raw: object) -> str:
-    text = _text(raw)
+    text = plain_text(raw)
     found = _LISTEN.fullmatch(text)
     if not found or int(found["port"]) > 65535:
         raise Misspelt("bad-address", f"'{text}' is not an address to listen on", "write for example 127.0.0.1:9097")
@@ -56,7 +51,7 @@ def _listen(raw: object) -> str:
 
 def _target_name(raw: object) -> str:
     try:
-        return str(parse_value(ParamType.NAME, _text(raw)))
+        return str(parse_value(ParamType.NAME, plain_text(raw)))
     except Misspelt:
         raise
     except ValueError as fault:
@@ -65,7 +60,7 @@ def _target_name(raw: object) -> str:
 
 def _address(raw: object) -> str:
     try:
-        return str(parse_value(ParamType.IP, _text(raw)))
+        return str(parse_value(ParamType.IP, plain_text(raw)))
     except Misspelt:
         raise
     except ValueError as fault:
@@ -73,7 +68,7 @@ def _address(raw: object) -> str:
 
 
 def _redis_url(raw: object) -> str:
-    text = _text(raw)
+    text = plain_text(raw)
     if "@" in text:
         sentence = "has a password in it"
         raise Misspelt("literal-secret", sentence, "write the whole URL to a file and name it: url_file")
@@ -83,14 +78,14 @@ def _redis_url(raw: object) -> str:
 
 
 def _program(raw: object) -> str:
-    text = _text(raw)
+    text = plain_text(raw)
     if not text.startswith("/") or "/../" in text or text.endswith("/"):
         raise Misspelt("bad-path", f"'{text}' is not the absolute path of a program", "write for example /usr/bin/true")
     return text
 
 
 def _size(raw: object) -> int:
-    found = _SIZE.fullmatch(_text(raw))
+    found = _SIZE.fullmatch(plain_text(raw))
     if not found or int(found["number"]) == 0:
         raise Misspelt("bad-size", f"{kind_of(raw)} is not a size", "write for example 8MiB")
     return int(found["number"]) * _UNITS[found["unit"]]
@@ -102,12 +97,6 @@ def _queue(raw: object) -> int:
     raise Misspelt("wrong-type", f"must be a whole number from 1 on, not {kind_of(raw)}", "write for example 50000")
 
 
-FilePath = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": "string", "minLength": 1})]
-FilePaths = Annotated[
-    list[FilePath],
-    BeforeValidator(one_or_many),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
 TargetName = Annotated[str, BeforeValidator(_target_name), WithJsonSchema({"type": "string"})]
 Address = Annotated[str, BeforeValidator(_address), WithJsonSchema({"type": "string"})]
 Listen = Annotated[str, BeforeValidator(_listen), WithJsonSchema({"type": "string"})]
@@ -116,14 +105,6 @@ Program = Annotated[str, BeforeValidator(_program), WithJsonSchema({"type": "str
 Size = Annotated[
     int, BeforeValidator(_size), WithJsonSchema({"type": "string", "pattern": "^[0-9]+ ?(B|KiB|MiB|GiB)$"})
 ]
-
-
-class BasicAuthShape(Shape):
-    """A user and the file with the password."""
-
-    noun: ClassVar[str] = "'basic_auth'"
-    username: Text = Field(description="The user's name.")
-    password_file: FilePath = Field(description="A file that holds the password and nothing else.")
 
 
 class PrometheusShape(Shape):
@@ -254,35 +235,6 @@ class LimitsShape(Shape):
     body: Size = Field(default=8 * 1024 * 1024, description="The largest notification we take. Default 8MiB.")
     body_deadline: PositiveSeconds = Field(default=10.0, description="How long its sender may take. Default 10s.")
     grace: PositiveSeconds = Field(default=30.0, description="What running steps get after SIGTERM. Default 30s.")
-
-
-class WebhookShape(Shape):
-    """A URL that gets messages as JSON; exactly one of url and url_file."""
-
-    noun: ClassVar[str] = "an item of 'webhook_configs'"
-    url: Url | None = Field(default=None, description="Where messages are posted, if the URL is no secret.")
-    url_file: FilePath | None = Field(default=None, description="A file that holds the URL, if it is a secret.")
-    credentials_file: FilePath | None = Field(default=None, description="A file that holds a bearer token.")
-
-
-class ReceiverShape(Shape):
-    """A way to tell people; never the system under repair."""
-
-    noun: ClassVar[str] = "a receiver"
-    name: Name = Field(description="Named by notify and escalate; unique.")
-    webhook_configs: list[WebhookShape] = Field(
-        default_factory=list,
-        description="URLs that get messages as JSON. A receiver without any is a line on standard error.",
-    )
-
-
-class NotifyShape(Shape):
-    """Who is told, by the severity of the alert."""
-
-    noun: ClassVar[str] = "'notify'"
-    critical: Names = Field(default_factory=list, description="Receivers for severity critical.")
-    warning: Names = Field(default_factory=list, description="Receivers for severity warning.")
-    info: Names = Field(default_factory=list, description="Receivers for everything else.")
 
 
 class NodeShape(Shape):

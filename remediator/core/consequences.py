@@ -6,31 +6,19 @@ durable in the same append. So there is no moment at which a run has failed and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 from remediator.core import entries as e
 from remediator.core.breaker import demotions, is_new, lowered, relapse_of, restorations, track_of
 from remediator.core.fleet import USUAL, FleetLimits, enforced, is_storm, matched_within
 from remediator.core.planning import Planner, Unplannable, plan_run
-from remediator.core.plans import target_text
 from remediator.core.rules import Mode, OnFailure
 from remediator.core.state import Incident, Run, RunStatus, State
-from remediator.core.telling import clock_time, length
+from remediator.core.telling import length
+from remediator.core.tellings import Routing, next_receiver, told_of
 from remediator.core.verification import NOT_RECOVERED, UNKNOWN
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Routing:
-    """Who is told: receivers by severity, and those who are called when people are needed. `base_url` of the console."""
-
-    by_severity: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    escalate: tuple[str, ...] = ()
-    base_url: str = ""
-
-    def receivers(self, severity: str) -> tuple[str, ...]:
-        """Those for this severity; an unknown severity is told as `warning` is."""
-        return self.by_severity.get(severity, self.by_severity.get("warning", ()))
+__all__ = ["Routing", "consequences"]
 
 
 def consequences(
@@ -49,16 +37,10 @@ def consequences(
             return _brakes(before, after, fact, planner)
         case e.ApprovalRefused() | e.ApprovalExpired():
             return _approval_over(fact)
-        case e.Escalated():
-            incident = before.incidents.get(fact.incident)
-            return _tell(routing.escalate, "people are needed", fact.reason, incident, fact.incident, after, routing)
-        case e.RunReminded():
-            incident = before.incidents.get(fact.incident)
-            return _tell(routing.escalate, "still needs a person", fact.reason, incident, fact.incident, after, routing)
-        case e.ApprovalRequested():
-            return _ask_people(after, fact, routing)
-        case e.IncidentClosed():
-            return _last_word(before, after, fact, routing)
+        case e.Escalated() | e.RunReminded() | e.ApprovalRequested() | e.IncidentClosed() | e.RunStarted():
+            return told_of(before, after, fact, routing)
+        case e.MessageOutcome():
+            return next_receiver(before, after, fact, routing)
         case _:
             return _of_the_fleet(before, after, fact, planner, fleet)
 
@@ -123,7 +105,7 @@ ENTAILING = frozenset(
         e.RunRelapsed,
         e.RuleDemoted,
     }
-    | {e.NotificationDisposed, e.StormBegan, e.ServiceStarted, e.PauseCleared}
+    | {e.NotificationDisposed, e.StormBegan, e.ServiceStarted, e.PauseCleared, e.RunStarted, e.MessageOutcome}
 )
 
 
@@ -248,50 +230,4 @@ def _brakes(
             brakes=rule.guards.brakes,
             mode=min(rule.mode, planner.server_mode),
         )
-    ]
-
-
-def _ask_people(after: State, fact: e.ApprovalRequested, routing: Routing) -> list[e.AnyFact]:
-    run, incident = after.runs[fact.run], after.incidents.get(fact.incident)
-    steps = "\n".join(f"  {number}. {step.does or step.name}" for number, step in enumerate(run.plan.steps, 1))
-    text = f"Waits for a yes to plan {run.digest}:\n{steps}\nremediator approve {fact.incident}"
-    severity = incident.severity if incident else ""
-    receivers = tuple(dict.fromkeys((*routing.receivers(severity), *routing.escalate)))
-    return _tell(receivers, "approval wanted", text, incident, fact.incident, after, routing)
-
-
-_QUIET = frozenset({"simulated", "resolved"})
-
-
-def _last_word(before: State, after: State, fact: e.IncidentClosed, routing: Routing) -> list[e.AnyFact]:
-    incident = before.incidents.get(fact.incident)
-    if incident is None or fact.result in _QUIET:
-        return []
-    left = sorted((one for one in after.undos.values() if one.incident == fact.incident), key=lambda one: one.id)
-    undos = "".join(f"\nWill be taken back: {undo.action} at {clock_time(undo.due_at)}" for undo in left)
-    text = f"{fact.reason}{undos}"
-    return _tell(routing.receivers(incident.severity), fact.result, text, incident, fact.incident, after, routing)
-
-
-def _tell(
-    receivers: tuple[str, ...],
-    what: str,
-    text: str,
-    incident: Incident | None,
-    name: str,
-    after: State,
-    routing: Routing,
-) -> list[e.AnyFact]:
-    where = f"{incident.rule} on {target_text(incident.target)}" if incident else name or "all rules"
-    page = f"/incidents/{name}" if name else "/"
-    link = f"\n{routing.base_url}{page}" if routing.base_url else ""
-    return [
-        e.MessageIntent(
-            message=f"msg-{after.seq}-{place}",
-            receiver=receiver,
-            incident=name,
-            subject=f"[{what}] {where}"[:200],
-            text=f"{f'{name}: ' if name else ''}{where}\n{text}{link}"[:4000],
-        )
-        for place, receiver in enumerate(receivers)
     ]

@@ -24,8 +24,6 @@ from remediator.core.kinds import (
     JournalOpened,
     LateEvidence,
     LeaseTaken,
-    MessageIntent,
-    MessageOutcome,
     NotificationDisposed,
     NotificationReceived,
     PauseCleared,
@@ -51,6 +49,7 @@ from remediator.core.kinds import (
 )
 from remediator.core.kinds_fleet import CautionBegan, StormBegan, StormEnded
 from remediator.core.kinds_keeping import JournalPruned, StateSwept
+from remediator.core.kinds_messages import MessageIntent, MessageOutcome
 from remediator.core.kinds_rules import RuleDemoted, RuleRestored, RunRelapsed
 from remediator.core.kinds_schedules import ScheduleDue, ScheduleSet
 

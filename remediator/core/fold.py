@@ -302,14 +302,32 @@ def _message(state: State, fact: e.MessageIntent, entry: e.Entry) -> State:
         attempt=fact.attempt,
         next_at=entry.at,
         holder=entry.boot,
+        severity=fact.severity,
+        call=fact.call,
+        link=fact.link,
+        target=fact.target,
+        since=fact.since,
+        thread=fact.thread,
+        told=fact.told,
     )
-    return replace(state, outbox=state.outbox.set(fact.message, outgoing))
+    return _hears(replace(state, outbox=state.outbox.set(fact.message, outgoing)), outgoing, {})
+
+
+def _hears(state: State, outgoing: Outgoing, thread: dict[str, object]) -> State:
+    """A receiver is told of an incident; what it gave back for its first message stays."""
+    incident = state.incidents.get(outgoing.incident)
+    if incident is None or incident.told.get(outgoing.receiver):
+        return state
+    heard = replace(incident, told={**incident.told, outgoing.receiver: thread})
+    return replace(state, incidents=state.incidents.set(heard.id, heard))
 
 
 def _message_told(state: State, fact: e.MessageOutcome, _entry: e.Entry) -> State:
     outgoing = state.outbox.get(fact.message)
     if outgoing is None:
         return state
+    if fact.outcome.receipt:
+        state = _hears(state, outgoing, fact.outcome.receipt)
     if fact.next_at is None:
         return replace(state, outbox=state.outbox.delete(fact.message))
     again = replace(outgoing, attempt=fact.attempt + 1, next_at=fact.next_at)

@@ -18,6 +18,7 @@ from remediator.core import entries as e
 from remediator.core import grants
 from remediator.core.breaker import count_run, fold_breaker
 from remediator.core.forgetting import opened_at
+from remediator.core.messages import remembered
 from remediator.core.outcomes import EffectClass, Result, UndoResult
 from remediator.core.plans import target_text
 from remediator.core.rules import OnUnknown
@@ -272,10 +273,7 @@ def _take_again(state: State, run: Run) -> State:
     other = lost_lock(state, run)
     if other:
         raise IllegalEntry(f"{run.id} cannot go on: {other} holds its target now")
-    locks = state.locks
-    for lock in run.plan.locks:
-        locks = locks.set(lock, run.id)
-    return replace(state, locks=locks)
+    return replace(state, locks=state.locks.update(dict.fromkeys(run.plan.locks, run.id)))
 
 
 def lost_lock(state: State, run: Run) -> str:
@@ -323,7 +321,8 @@ def _ended(state: State, fact: e.RunEnded, moment: Moment) -> State:
         raise IllegalEntry(f"'{fact.result}' is no last word of a run")
     if fact.result == RunStatus.SUCCEEDED and (run.verdict != RECOVERED or run.dry):
         raise IllegalEntry(f"{fact.run} cannot have succeeded: no recovery was seen")
-    state = _put(state, replace(run, status=RunStatus(fact.result), reason=fact.reason), at=moment.at)
+    run = replace(run, status=RunStatus(fact.result), reason=fact.reason)
+    state = remembered(_put(state, run, at=moment.at), run)
     state = replace(_let_go(state, run), runs=state.runs.delete(run.id))
     if run.started is None or run.dry:
         return state

@@ -369,27 +369,6 @@ class Escalated(Fact, frozen=True, kw_only=True, tag="incident.escalated"):
     about: str = ""  # what is escalated once and not for every run: `storm`, `budget`, `blast_radius:RULE`
 
 
-class MessageIntent(Fact, frozen=True, kw_only=True, tag="message.intent"):
-    """People are about to be told. `message` is unique."""
-
-    message: str
-    receiver: str
-    incident: str
-    subject: str
-    text: str
-    attempt: int = 1
-
-
-class MessageOutcome(Fact, frozen=True, kw_only=True, tag="message.outcome"):
-    """Whether they were; `next_at` is when it is tried again."""
-
-    message: str
-    receiver: str
-    outcome: Outcome
-    attempt: int = 1
-    next_at: float | None = None
-
-
 class Quarantined(Fact, frozen=True, kw_only=True, tag="quarantined"):
     """Something that could not be worked on was put aside after its tries, so that the rest goes on (G13)."""
 

@@ -63,7 +63,11 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A rule at work on a target. `episodes` are the identities of its alerts; `closed` with its result at the end."""
+    """A rule at work on a target. `episodes` are the identities of its alerts; `closed` with its result at the end.
+
+    `did` has a line for each step of the runs that have ended. `told` are the receivers that were told of it, each with
+    what it gave back for its first message.
+    """
 
     id: str
     rule: str
@@ -83,6 +87,8 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     by: str = ""
     status: str = "planned"
     place: int = 0  # the entry that opened it: what is older may be pruned
+    did: tuple[str, ...] = ()
+    told: dict[str, dict[str, object]] = {}
 
     @property
     def target_text(self) -> str:
@@ -289,7 +295,7 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Outgoing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A message that people have not got yet."""
+    """A message that people have not got yet; the rest as in `MessageIntent`."""
 
     message: str
     receiver: str
@@ -299,6 +305,13 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempt: int
     next_at: float
     holder: str = ""
+    severity: str = ""
+    call: str = ""
+    link: str = ""
+    target: dict[str, str] = {}
+    since: float | None = None
+    thread: dict[str, object] = {}
+    told: tuple[str, ...] = ()
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -1,4 +1,7 @@
-"""The outbox: messages that the journal says people must get. Retried with bounds; a channel that fails stops no work."""
+"""The outbox: messages that the journal says people must get. Retried with bounds; a channel that fails stops no work.
+
+What a receiver refuses for good, or does not take in `TRIES` tries, goes on to the next one (`core/tellings.py`).
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,9 @@ BELL = "outbox"
 TRIES = 6
 FIRST_REST, LAST_REST = 2.0, 120.0
 AT_ONCE = 16
+# The longest rest that a receiver may ask for (s), and how long one try may take (s).
+LONGEST_REST = 900.0
+PATIENCE = 20.0
 # How soon a store that could not commit is asked again before a message leaves (s).
 STORE_AGAIN = 5.0
 
@@ -64,8 +70,8 @@ class Outbox:
 
     async def _send(self, outgoing: Outgoing) -> None:
         outcome = await self._deliver(outgoing)
-        again = outcome.result is not Result.OK and outgoing.attempt < TRIES
-        rest = min(LAST_REST, FIRST_REST * 2 ** (outgoing.attempt - 1))
+        again = _may_pass(outcome) and outgoing.attempt < TRIES
+        rest = max(min(LAST_REST, FIRST_REST * 2 ** (outgoing.attempt - 1)), _wanted_rest(outcome))
         told = e.MessageOutcome(
             message=outgoing.message,
             receiver=outgoing.receiver,
@@ -79,12 +85,33 @@ class Outbox:
         receiver = self._parts.receivers.get(outgoing.receiver)
         if receiver is None:
             return failed(f"there is no receiver {outgoing.receiver}")
-        message = Message(id=outgoing.message, subject=outgoing.subject, text=outgoing.text, incident=outgoing.incident)
+        message = Message(
+            id=outgoing.message,
+            subject=outgoing.subject,
+            text=outgoing.text,
+            incident=outgoing.incident,
+            severity=outgoing.severity,
+            call=outgoing.call,
+            link=outgoing.link,
+            target=outgoing.target,
+            since=outgoing.since,
+            thread=outgoing.thread,
+        )
         try:
-            async with asyncio.timeout(20.0):
+            async with asyncio.timeout(PATIENCE):
                 return checked(Outcome, await receiver.send(message))
         except Exception as fault:  # noqa: BLE001  (a plug-in: a broken channel must not stop the others)
             return unknown(f"{type(fault).__name__}: {fault}")
+
+
+def _may_pass(outcome: Outcome) -> bool:
+    """Whether another try could help: a refusal for good is none, what may have arrived is better told twice than never."""
+    return outcome.result is not Result.OK and (outcome.result is not Result.FAILED or outcome.retryable)
+
+
+def _wanted_rest(outcome: Outcome) -> float:
+    wanted = outcome.evidence.get("retry_after")
+    return min(max(0.0, float(wanted)), LONGEST_REST) if isinstance(wanted, int | float) else 0.0
 
 
 def _is_open(state: State, told: e.MessageOutcome) -> bool:

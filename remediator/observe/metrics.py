@@ -53,8 +53,7 @@ class Metrics:
         self.verify_seconds = spread("verification_duration_seconds", "How long verifying took", _RUN_SECONDS, "rule")
         self.undos = gauge("undos_pending", "Effects that will be taken back")
         self.overdue = gauge("undo_overdue", "Effects that should have been taken back by now")
-        self.messages = count("notifications", "Messages to people that were tried", "receiver")
-        self.messages_failed = count("notifications_failed", "Messages that did not get there", "receiver", "reason")
+        self._messages()
         self._brakes()
         self._disk()
         self.queries = count("prometheus_queries", "Questions to Prometheus by what came of them", "result")
@@ -62,6 +61,15 @@ class Metrics:
         self.pending = gauge("notifications_pending", "Notifications that nothing has been decided about")
         self.head = gauge("journal_head", "The sequence number of the last entry")
         self.action_seconds = spread("alert_to_action_seconds", "From firing to the first effect", _ACTION_SECONDS)
+
+    def _messages(self) -> None:
+        count = self._count
+        self.messages = count("notifications", "Messages to people that were tried", "receiver")
+        self.messages_failed = count("notifications_failed", "Messages that did not get there", "receiver", "reason")
+        self.messages_given_up = count("notifications_given_up", "Messages that a receiver never took", "receiver")
+        self.messages_waiting = self._gauge(
+            "notifications_waiting", "Messages that are still to be delivered", "receiver"
+        )
 
     def _brakes(self) -> None:
         self.lag = self._gauge("loop_lag_seconds", "How late the event loop was at the last look")
@@ -117,9 +125,7 @@ def count(m: Metrics, entry: e.Entry, seen: Seen) -> None:
         case e.StormBegan() | e.RunRelapsed() | e.RuleDemoted():
             _count_brakes(m, fact)
         case e.MessageOutcome():
-            m.messages.labels(fact.receiver).inc()
-            if fact.outcome.result is not Result.OK:
-                m.messages_failed.labels(fact.receiver, fact.outcome.result.value).inc()
+            _count_message(m, fact)
         case e.ScheduleDue():
             m.occurrences.labels(fact.rule, fact.disposition).inc()
             m.last_due.labels(fact.rule).set(fact.due)
@@ -127,6 +133,14 @@ def count(m: Metrics, entry: e.Entry, seen: Seen) -> None:
             _count_config(m, entry.at, fact)
         case _:
             return
+
+
+def _count_message(m: Metrics, fact: e.MessageOutcome) -> None:
+    m.messages.labels(fact.receiver).inc()
+    if fact.outcome.result is not Result.OK:
+        m.messages_failed.labels(fact.receiver, fact.outcome.result.value).inc()
+        if fact.next_at is None:
+            m.messages_given_up.labels(fact.receiver).inc()
 
 
 def _count_brakes(m: Metrics, fact: e.StormBegan | e.RunRelapsed | e.RuleDemoted) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO
 
@@ -52,6 +53,7 @@ class Observer:
         self._calm = True
         self._state = State()
         self._rules: set[str] = set()
+        self._receivers: set[str] = set()
         self._followers: list[Follower] = []
         self._answers: dict[int, Counter] = {}
         self._low = ""
@@ -75,6 +77,14 @@ class Observer:
         touch(m.dispositions, "", _DISPOSITIONS)
         for status in ("firing", "resolved"):
             m.alerts.labels(status)
+
+    def set_receivers(self, names: Iterable[str]) -> None:
+        """Brings every series of these receivers into being."""
+        for name in names:
+            self._receivers.add(name)
+            self.metrics.messages.labels(name)
+            self.metrics.messages_given_up.labels(name)
+            touch(self.metrics.messages_failed, name, (one.value for one in Result if one is not Result.OK))
 
     def begin(self, state: State) -> None:
         """Takes the state of a journal that was opened; nothing is logged or counted of the past."""
@@ -177,5 +187,8 @@ class Observer:
         m.undos.set(len(state.undos))
         m.overdue.set(sum(undo.due_at + OVERDUE < now for undo in state.undos.values()))
         m.pending.set(len(state.pending))
+        waiting = Counts(one.receiver for one in state.outbox.values())
+        for name in self._receivers | waiting.keys():
+            m.messages_waiting.labels(name).set(waiting[name])
         m.head.set(state.seq)
         return generate_latest(m.registry)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from remediator.core.anchors import footer
 from remediator.core.chain import START, Head
-from remediator.core.outcomes import Outcome
+from remediator.core.outcomes import Observation, Outcome
 from remediator.ports import Message, Receiver
+from remediator.receivers.several import look_at
 
 
 def _nothing_yet() -> Head:
@@ -33,6 +34,10 @@ class Anchored:
     async def send(self, message: Message) -> Outcome:
         """Sends it with the footer of this moment."""
         return await self._receiver.send(replace(message, footer=footer(self._ending.head())))
+
+    async def probe(self) -> Observation:
+        """What is seen of the receiver without telling anybody."""
+        return await look_at(self._receiver)
 
 
 def anchored(receivers: Mapping[str, Receiver], ending: Ending) -> Mapping[str, Receiver]:

@@ -7,8 +7,8 @@ import sys
 from typing import TextIO
 
 from remediator.actions.http_client import clean
-from remediator.core.outcomes import Outcome, failed_for_now, ok
-from remediator.ports import Message
+from remediator.core.outcomes import Look, Observation, Outcome, failed_for_now, ok
+from remediator.people import Message
 
 
 class LogReceiver:
@@ -26,6 +26,7 @@ class LogReceiver:
             "severity": message.severity,
             "subject": message.subject,
             "text": message.text,
+            "link": message.link,
             "footer": message.footer,
         }
         line = " ".join(
@@ -38,3 +39,7 @@ class LogReceiver:
         except OSError as fault:
             return failed_for_now(f"standard error cannot be written: {fault}")
         return ok(f"written to the log by {self.name}")
+
+    async def probe(self) -> Observation:
+        """There is always a standard error."""
+        return Observation(look=Look.GOOD, sentence=f"{self.name} is a line on standard error")

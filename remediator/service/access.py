@@ -55,9 +55,7 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
     if settings.targets.kumomta is not None:
         auths += [node.basic_auth for node in settings.targets.kumomta.nodes.values()]
     secrets += [read_secret(auth.password_file) for auth in auths if auth is not None]
-    for receiver in settings.receivers:
-        for hook in receiver.webhooks:
-            secrets += [read_secret(path) for path in (hook.url_file, hook.credentials_file) if path is not None]
+    secrets += [read_secret(path) for receiver in settings.receivers for path in receiver.secret_files]
     for redis in settings.targets.redis.values():
         if redis.url_file is not None:
             secrets += _parts_of_url(read_secret(redis.url_file))

@@ -68,7 +68,11 @@ class RuleLoader:
             ruleset=loaded.ruleset,
             mode=mode,
             routing=Routing(
-                by_severity=settings.notify, escalate=settings.escalate, base_url=self.overrides.url_of(settings)
+                by_severity=settings.notify,
+                escalate=settings.escalate,
+                base_url=self.overrides.url_of(settings),
+                early=tuple(one.name for one in settings.receivers if one.send_started),
+                fallback=tuple(one.name for one in self.settings.receivers),
             ),
             max_runs=settings.limits.max_runs,
             fleet=settings.limits.fleet,

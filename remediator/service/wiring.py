@@ -107,6 +107,7 @@ def build(config_file: Path | None, overrides: Overrides) -> Built:
     engine = Engine(parts)
     journal.listen(observer.on_commit)
     observer.set_rules(*names_of(config.ruleset))
+    observer.set_receivers(plugs.tools.receivers)
     surface = ServiceSurface(
         engine, journal.store, observer, reload=lambda by: loader.reload(parts, observer, by), access=rereading
     )

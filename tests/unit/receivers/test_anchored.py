@@ -14,7 +14,7 @@ from remediator.core.outcomes import Outcome, ok
 from remediator.ports import Call, Message, Receiver
 from remediator.receivers.anchored import Ending, anchored
 from remediator.receivers.log import LogReceiver
-from remediator.receivers.webhook import WebhookReceiver
+from remediator.receivers.webhook import WebhookReceiver, WebhookTarget
 
 MESSAGE = Message(id="m-1", subject="needs a person", text="look")
 MAC = bytes.fromhex("9f2c63d01b7aee45" + "00" * 24)
@@ -61,7 +61,7 @@ async def test_the_footer_is_posted_and_logged() -> None:
     url = "http://chat.example/hook"
     pair: dict[str, Receiver] = {
         "log": LogReceiver(stream=stream),
-        "chat": WebhookReceiver("chat", url, http=HttpClient()),
+        "chat": WebhookReceiver("chat", WebhookTarget(url=url), http=HttpClient()),
     }
     receivers = anchored(pair, ending)
     with respx.mock:
