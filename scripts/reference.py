@@ -12,6 +12,7 @@ from typing import get_args
 import click
 
 from remediator.cli.root import COMMANDS, root
+from remediator.config.receivers_model import ReceiverShape
 from remediator.config.schema import Schema, cases_schema, exporter_schema, rules_schema, settings_schema
 from remediator.core.entries import AnyFact, kind_of
 from remediator.core.params import Param
@@ -36,6 +37,7 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "actions.md", NOTE + "\n".join(actions())
     yield "probes.md", NOTE + "\n".join(probes())
     yield "guards.md", NOTE + "\n".join(guards())
+    yield "receivers.md", NOTE + "\n".join(receivers())
     yield "entries.md", NOTE + "\n".join(entries())
     yield "metrics.md", NOTE + "\n".join(metrics())
     yield "cli.md", NOTE + "\n".join(commands())
@@ -81,6 +83,71 @@ def guards() -> Iterator[str]:
     for guard in all_guards():
         yield f"| `{guard.name}` | {cell(guard.summary)} |"
     yield ""
+
+
+RECEIVERS = """\
+A receiver is a name with channels of one or several kinds; a message to it goes to all of them. `notify` says who is told by
+the severity of the alert, `escalate` who is called when a person is needed. The runbook's table:
+
+```yaml
+notify: { critical: [sms, email, slack], warning: [email, slack], info: [slack] }
+escalate: [on-call, sms]
+receivers:                                # in the order in which a message that one did not take goes on to the next
+  - name: slack
+    slack_configs: [{ api_url_file: /run/secrets/slack_url, channel: "#mail-ops" }]
+  - name: email
+    email_configs:
+      - { to: mail-ops@example.com, from: remediator@example.com, smarthost: "smtp.example.com:587",
+          auth_username: remediator, auth_password_file: /run/secrets/smtp }
+  - name: sms
+    sms_configs:
+      - { url: "https://sms.example.com/send", to: ["+15550100"], credentials_file: /run/secrets/sms }
+  - name: on-call
+    alertmanager_configs: [{ url: "http://127.0.0.1:9093", labels: { team: mail } }]
+```
+
+**What is told.** A message is whole in itself: what happened, what was done, whether it worked, what will be taken back when,
+a link to the console, and below it where the journal ended. An incident's end is told to those of its severity; that a person
+is needed, and again after 15 min, 1 h, 4 h and every 4 h, to those of `escalate`; that a yes is wanted to both. Whoever was
+called is told when people are no longer needed. Receivers with `send_started` are told when work begins, too.
+
+**Where a channel fails.** A message is tried six times with growing rests (2 s to 32 s, or as long as `Retry-After` says, at
+most 15 min). What is refused for good, or never taken, goes to the next receiver of the list that has not got it, with a line
+that says why. A message that may have arrived is sent again: twice is better than never.
+
+**Never through what is repaired.** Mail through a host of `targets.kumomta.nodes` or a container of `targets.docker.allow` is
+refused at load. At work, mail is left out, and goes to the next receiver, where the smarthost is among the labels of the
+incident's target. Names are compared as they are written: an alias that only DNS knows is not noticed.
+
+**Text from outside** (labels, answers) makes no line, mention, link or header: control and invisible signs are taken out, and
+URLs are written `https[:]//`. Secrets are read from their files at each use.
+"""
+NOTES = {
+    "slack_configs": "By an incoming webhook each message is a new one. With an app's token the first message about an "
+    "incident is edited as work goes on, and calls for people are answers below it that the whole channel sees.",
+    "email_configs": "All mails about an incident are one thread; a second copy has the same Message-ID.",
+    "sms_configs": "One request for each number. Subject and link come first, of the text what has room.",
+    "alertmanager_configs": "The alert RemediationNeedsPerson, one for each incident, fires from the call for people until "
+    "they are no longer needed, at most 4 h 30 min after the last call. What calls nobody is a RemediationNotice of 5 min.",
+    "webhook_configs": "Posts `id`, `subject`, `text`, `incident`, `severity`, `call` (begin, end or empty), `link`, "
+    "`target`, `since`, `footer`. The same `id` again is the same message.",
+}
+
+
+def receivers() -> Iterator[str]:
+    """What receivers do, and every channel with its keys."""
+    yield "# Receivers\n"
+    yield RECEIVERS
+    for key, noted in NOTES.items():
+        shape = get_args(ReceiverShape.model_fields[key].annotation)[0]
+        yield f"## `{key}`\n"
+        yield f"{sentence(inspect.cleandoc(shape.__doc__))} {noted}\n"
+        yield "| key | | meaning |"
+        yield "| --- | --- | --- |"
+        for name, entry in shape.model_fields.items():
+            need = "required" if entry.is_required() else "optional"
+            yield f"| `{entry.alias or name}` | {need} | {cell(entry.description or '')} |"
+        yield ""
 
 
 def entries() -> Iterator[str]:

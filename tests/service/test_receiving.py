@@ -13,8 +13,11 @@ from remediator.config import load_settings
 from remediator.core.outcomes import Outcome, Result
 from remediator.observe import Redactor
 from remediator.ports import Message, Receiver
+from remediator.receivers.alertmanager import AlertmanagerReceiver
+from remediator.receivers.email import EmailReceiver
 from remediator.receivers.log import LogReceiver
 from remediator.receivers.several import Several
+from remediator.receivers.slack import SlackReceiver
 from remediator.service.access import secrets_of
 from remediator.service.receiving import build_receivers
 from remediator.system import SystemClock
@@ -91,3 +94,31 @@ async def test_a_receiver_without_parts_is_a_line_on_standard_error(
     assert isinstance(screen, LogReceiver)
     assert (await screen.send(MESSAGE)).result is Result.OK
     assert 'subject="people are needed"' in capsys.readouterr().err
+
+
+async def test_each_channel_of_the_settings_is_built_and_a_number_is_a_channel_of_its_own(home: Home) -> None:
+    for name in ("slack", "token", "mail", "gate"):
+        home.write(name, "https://secret.example/x\n")
+    home.write(
+        "remediator.yml",
+        """\
+receivers:
+  - { name: hook, slack_configs: [{ api_url_file: slack }] }
+  - name: mail
+    email_configs: [{ to: ops@example.com, from: r@example.com, smarthost: "smtp.example.com:465", auth_username: us,
+      auth_password_file: mail }]
+  - { name: phones, sms_configs: [{ to: ["+15550100", "+15550101"], url_file: gate, credentials_file: token }] }
+  - { name: on-call, alertmanager_configs: [{ url: "http://127.0.0.1:9093", labels: { team: mail } }] }
+  - { name: all, slack_configs: [{ app_token_file: token, channel: C1 }], webhook_configs: [{ url: "http://a.example/" }] }
+""",
+    )
+    settings = load_settings(home.settings)
+    built = build_receivers(settings, SystemClock(), str)
+    assert [type(one) for one in built.values()] == [
+        SlackReceiver, EmailReceiver, Several, AlertmanagerReceiver, Several,
+    ]  # fmt: skip
+    with respx.mock:
+        route = respx.post("https://secret.example/x").respond(200)
+        assert (await built["phones"].send(MESSAGE)).sentence == "told 2 of 2"
+    assert ["%2B15550100" in call.request.content.decode() for call in route.calls] == [True, False]
+    assert {call.request.headers["authorization"] for call in route.calls} == {"Bearer https://secret.example/x"}
