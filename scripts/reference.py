@@ -106,21 +106,23 @@ receivers:                                # in the order in which a message that
     alertmanager_configs: [{ url: "http://127.0.0.1:9093", labels: { team: mail } }]
 ```
 
-**What is told.** A message is whole in itself: what happened, what was done, whether it worked, what will be taken back when,
-a link to the console, and below it where the journal ended. An incident's end is told to those of its severity; that a person
-is needed, and again after 15 min, 1 h, 4 h and every 4 h, to those of `escalate`; that a yes is wanted to both. Whoever was
-called is told when people are no longer needed. Receivers with `send_started` are told when work begins, too.
+**What is told.** A message is whole in itself: what happened, what was done, whether it worked, what will be taken
+back when, a link to the console, and below it where the journal ended. An incident's end is told to those of its
+severity; that a person is needed, and again after 15 min, 1 h, 4 h and every 4 h, to those of `escalate`; that a yes
+is wanted to both. Whoever was called is told when people are no longer needed. Receivers with `send_started` are told
+when work begins, too.
 
-**Where a channel fails.** A message is tried six times with growing rests (2 s to 32 s, or as long as `Retry-After` says, at
-most 15 min). What is refused for good, or never taken, goes to the next receiver of the list that has not got it, with a line
-that says why. A message that may have arrived is sent again: twice is better than never.
+**Where a channel fails.** A message is tried six times with growing rests (2 s to 32 s, or as long as `Retry-After`
+says, at most 15 min). What is refused for good, or never taken, goes to the next receiver of the list that has not
+got it, with a line that says why. A message that may have arrived is sent again: twice is better than never.
 
-**Never through what is repaired.** Mail through a host of `targets.kumomta.nodes` or a container of `targets.docker.allow` is
-refused at load. At work, mail is left out, and goes to the next receiver, where the smarthost is among the labels of the
-incident's target. Names are compared as they are written: an alias that only DNS knows is not noticed.
+**Never through what is repaired.** Mail through a host of `targets.kumomta.nodes` or a container of
+`targets.docker.allow` is refused at load. At work, mail is left out, and goes to the next receiver, where the
+smarthost is among the labels of the incident's target. Names are compared as they are written: an alias that only DNS
+knows is not noticed.
 
-**Text from outside** (labels, answers) makes no line, mention, link or header: control and invisible signs are taken out, and
-URLs are written `https[:]//`. Secrets are read from their files at each use.
+**Text from outside** (labels, answers) makes no line, mention, link or header: control and invisible signs are taken
+out, and URLs are written `https[:]//`. Secrets are read from their files at each use.
 """
 NOTES = {
     "slack_configs": "By an incoming webhook each message is a new one. With an app's token the first message about an "
