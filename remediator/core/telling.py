@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from remediator.core import entries as e
 from remediator.core.durations import format_duration
+from remediator.core.outcomes import Result
 
 
 def clock_time(at: float) -> str:
@@ -102,9 +103,11 @@ def _tell_people(fact: e.AnyFact) -> tuple[str, str] | None:
         case e.Escalated():
             return "escalated", fact.reason
         case e.MessageIntent():
-            return "message", f"to {fact.receiver}: {fact.subject}"
+            instead = f", instead of {fact.instead_of}" if fact.instead_of else ""
+            return "message", f"to {fact.receiver}: {fact.subject}{instead}"
         case e.MessageOutcome():
-            return "notified", f"{fact.receiver} {fact.outcome.result}: {fact.outcome.sentence}"
+            over = "; given up" if fact.next_at is None and fact.outcome.result is not Result.OK else ""
+            return "notified", f"{fact.receiver} {fact.outcome.result}: {fact.outcome.sentence}{over}"
         case _:
             return None
 

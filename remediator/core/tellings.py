@@ -63,7 +63,7 @@ def told_of(
             return _ask_people(after, fact, routing)
         case e.IncidentClosed():
             return _last_word(before, after, fact, routing)
-        case e.RunStarted():
+        case _:
             return _first_word(after, fact, routing)
 
 

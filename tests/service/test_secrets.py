@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from tests.service.conftest import Home, Service, Work
 
 KUMOD, PROMETHEUS, HOOK = "http://mta1.example:8000", "http://prometheus.example:9090", "http://chat.example"
-NAMES = ("webhook", "user", "ana", "prometheus", "alertmanager", "kumod", "hook_url", "hook")
+NAMES = ("webhook", "user", "ana", "prometheus", "alertmanager", "kumod", "hook_url", "hook", "slack", "app", "sms", "pager")
 ADMIN, WEBHOOK = "canary-of-ana-0123456789", "canary-of-webhook-0123456789"
 SECRETS = {name: f"canary+{name}/&'\"€-0123456789" for name in NAMES} | {
     "ana": ADMIN,
     "webhook": WEBHOOK,
     "hook": "canary+hook/&'\"-0123456789",
+    "app": "canary+app/&'\"-0123456789",
     "hook_url": f"{HOOK}/canary-hook_url-0123456789",
+    "slack": f"{HOOK}/canary-slack-0123456789",
 }
 
 SETTINGS = f"""\
@@ -43,7 +45,11 @@ targets:
 receivers:
   - name: chat
     webhook_configs: [{{ url_file: hook_url, credentials_file: hook }}]
-notify: {{ critical: [chat], warning: [chat], info: [chat] }}
+    slack_configs: [{{ api_url_file: slack }}, {{ app_token_file: app, channel: C1 }}]
+  - name: phone
+    sms_configs: [{{ url: "{HOOK}/sms", to: "+15550100", basic_auth: {{ username: u, password_file: sms }} }}]
+    alertmanager_configs: [{{ url: "{HOOK}", basic_auth: {{ username: u, password_file: pager }} }}]
+notify: {{ critical: [chat, phone], warning: [chat, phone], info: [chat, phone] }}
 escalate: [chat]
 """
 
@@ -92,6 +98,7 @@ async def test_no_secret_leaves_in_log_metrics_journal_pages_or_answers(
     assert len(canaries) > 2 * len(NAMES)
     with respx.mock:
         respx.route(url__regex=r"http://(mta1|prometheus|alertmanager|chat)\.example.*").mock(side_effect=echo)
+        respx.route(url__regex=r"https://slack\.com/.*").mock(side_effect=echo)
         async with work(home.build(), token=ADMIN) as service:
             assert (await service.fire(token=WEBHOOK)).status_code == 202
             await service.until(lambda: service.built.journal.state.tally.disposed == 1)

@@ -152,6 +152,10 @@ def test_whoever_was_called_hears_that_it_is_over(build: Build) -> None:
     assert entailed(build, State(), e.MessageOutcome(message="m", receiver="r", outcome=ok("-"))) == []
 
 
+def test_an_incident_that_nobody_knows_has_no_last_word(build: Build) -> None:
+    assert consequences(State(), State(), closed(), build.planner(), ROUTING) == []
+
+
 def test_a_receiver_gets_back_what_it_gave_for_the_first_message(build: Build) -> None:
     state = build.started()
     (first,) = entailed(build, build.fold(State(), *build.open()), build.start())

@@ -66,7 +66,7 @@ TOLD = {
     "undo.outcome": ("undo", "step 1: failed: 503; again 2026-11-24 12:26:50Z"),
     "pause.set": ("paused", "rule:bounces by ana until 2026-11-24 11:26:40Z: maintenance"),
     "pause.cleared": ("resumed", "rule:bounces by clock"),
-    "message.intent": ("message", "to people: [recovered] bounces on domain=example.com"),
+    "message.intent": ("message", "to people: [recovered] bounces on domain=example.com, instead of sms"),
     "message.outcome": ("notified", "people failed: 503"),
     "state.swept": ("forgot", "what was over before 2026-11-23 10:26:40Z"),
     "journal.pruned": (
@@ -107,6 +107,9 @@ PLAIN: list[tuple[e.AnyFact, str, str]] = [
     (e.RunDecided(**NAMES, answer="deny", verdicts=(deny("mode", "off"), defer("x", "-"))), "decided", "no: mode: off"),
     (e.RunDecided(**NAMES, answer="deny", verdicts=()), "decided", "no"),
     (e.RunDecided(**NAMES, answer="later", verdicts=()), "decided", "later"),
+    (e.MessageIntent(message="m", receiver="r", incident="", subject="s", text="t"), "message", "to r: s"),
+    (e.MessageOutcome(message="m", receiver="r", outcome=ok("sent")), "notified", "r ok: sent"),
+    (e.MessageOutcome(message="m", receiver="r", outcome=unknown("late")), "notified", "r unknown: late; given up"),
     (e.ApprovalGiven(**NAMES, digest="x", by="ana"), "approval", "given by ana"),
     (e.ApprovalRefused(**NAMES, by="ana"), "approval", "refused by ana"),
     (
