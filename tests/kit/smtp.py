@@ -152,6 +152,8 @@ async def listening(sink: Sink, *, from_the_start: ssl.SSLContext | None = None)
             task.cancel()
         if talks:
             await asyncio.wait(talks)
+        for _ in range(3):  # transports are gone some turns of the loop after they were closed
+            await asyncio.sleep(0)
 
 
 def certificate(directory: Path, host: str = "localhost") -> tuple[Path, ssl.SSLContext]:
