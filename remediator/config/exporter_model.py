@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from remediator.config.settings_model import FilePaths, Listen, Size
+from remediator.config.common_shapes import FilePaths
+from remediator.config.settings_model import Listen, Size
 from remediator.config.shapes import (
     Count,
     Misspelt,

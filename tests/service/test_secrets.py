@@ -19,7 +19,20 @@ if TYPE_CHECKING:
     from tests.service.conftest import Home, Service, Work
 
 KUMOD, PROMETHEUS, HOOK = "http://mta1.example:8000", "http://prometheus.example:9090", "http://chat.example"
-NAMES = ("webhook", "user", "ana", "prometheus", "alertmanager", "kumod", "hook_url", "hook", "slack", "app", "sms", "pager")
+NAMES = (
+    "webhook",
+    "user",
+    "ana",
+    "prometheus",
+    "alertmanager",
+    "kumod",
+    "hook_url",
+    "hook",
+    "slack",
+    "app",
+    "sms",
+    "pager",
+)
 ADMIN, WEBHOOK = "canary-of-ana-0123456789", "canary-of-webhook-0123456789"
 SECRETS = {name: f"canary+{name}/&'\"€-0123456789" for name in NAMES} | {
     "ana": ADMIN,
