@@ -82,7 +82,7 @@ def _case(document: Document, place: int, outline: CasesOutline | None, faults: 
         return None
     raw = document.get(path)
     written = raw if isinstance(raw, dict) else {}
-    if not written.keys() & {"alert", "alerts", "schedule"}:
+    if not written.keys() & {"alert", "alerts", "schedule", "by_hand"}:
         sentence = "nothing happens in this test"
         faults.error(document.at(path), "missing-field", sentence, "write alert: { labels: … }, or schedule: RULE")
     if written.keys() >= {"alert", "alerts"}:

@@ -212,7 +212,7 @@ class ExpectShape(Shape):
     """What must have come of it; what is left out is not looked at."""
 
     noun: ClassVar[str] = "'expect'"
-    rule: Name | None = Field(default=None, description="The rule of the incident that is meant.")
+    rule: Text | None = Field(default=None, description="The rule of the incident that is meant; by-hand:PLAYBOOK.")
     target: dict[LabelName, Text] | None = Field(default=None, description="Its target, or a part of it.")
     incidents: Annotated[int, BeforeValidator(_whole)] | None = Field(
         default=None, description="How many incidents there were in all."
@@ -252,6 +252,17 @@ class DueShape(Shape):
     rule: Name = Field(description="The rule; the test begins a second before it comes due.")
 
 
+class ByHandShape(Shape):
+    """A playbook that a person runs."""
+
+    noun: ClassVar[str] = "'by_hand'"
+    playbook: Name = Field(description="The playbook.")
+    arguments: dict[LabelName, Text] = Field(
+        default_factory=dict, alias="with", description="A value for each of its parameters."
+    )
+    at: Seconds = Field(default=0.0, description="When, since the start of the test. Default 0s.")
+
+
 def _due(raw: object) -> object:
     return {"rule": raw} if isinstance(raw, str) else raw
 
@@ -267,6 +278,9 @@ class CaseShape(Shape):
     alerts: list[AlertShape] | None = Field(default=None, description="Several alerts.")
     schedule: Annotated[DueShape, BeforeValidator(_due), _ANYTHING] | None = Field(
         default=None, description="The rule that comes due, instead of an alert."
+    )
+    by_hand: ByHandShape | None = Field(
+        default=None, description="The playbook that a person runs, instead of an alert."
     )
     answers: dict[Text, Answers] = Field(
         default_factory=dict, description="What Prometheus and other probes say, by question."

@@ -123,8 +123,10 @@ def _of_playbook(playbook: Playbook) -> list[Seen]:
 
 # ── what was seen ────────────────────────────────────────────────────────────────────────────────────────────────────
 def _seen(story: Story, ruleset: Ruleset, wanted: frozenset[Seen]) -> Iterable[Seen]:
+    yield from _seen_steps(story)
+    yield from _seen_ends(story)
     rule = ruleset.rule(story.opened.rule)
-    if rule is None:
+    if rule is None:  # by hand
         return
     yield Seen(kind="rules", owner=rule.name, what="")
     yield from _seen_guards(story, rule, wanted)
@@ -133,8 +135,6 @@ def _seen(story: Story, ruleset: Ruleset, wanted: frozenset[Seen]) -> Iterable[S
             yield Seen(kind="failures", owner=rule.name, what="approval given")
         elif isinstance(fact, e.ApprovalRefused | e.ApprovalExpired):
             yield Seen(kind="failures", owner=rule.name, what="approval not given")
-    yield from _seen_steps(story)
-    yield from _seen_ends(story)
 
 
 def _seen_guards(story: Story, rule: Rule, wanted: frozenset[Seen]) -> Iterable[Seen]:

@@ -47,8 +47,8 @@ class _Wrong(Exception):  # not an error of anybody: a difference on its way to 
 def differences(case: Case, played: Played) -> list[Difference]:
     """All differences of one test, in the order of its file."""
     found = [
-        Difference(position=case.at("people", place), about="people", expected="done", found=f"refused: {sentence}")
-        for place, sentence in played.refused
+        Difference(position=case.at(*where), about=str(where[0]), expected="done", found=f"refused: {sentence}")
+        for where, sentence in played.refused
     ]
     told, disposed = stories(played), dispositions(played)
     for place, expect in enumerate(case.expects):

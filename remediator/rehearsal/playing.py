@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from remediator.config.cases import Case
-from remediator.config.cases_model import AlertShape, PersonShape
+from remediator.config.cases_model import AlertShape, ByHandShape, PersonShape
 from remediator.core import entries as e
 from remediator.core.consequences import Routing
 from remediator.core.fleet import FirstRuns, FleetLimits
@@ -57,7 +57,7 @@ class Played:
     messages: tuple[tuple[str, Message], ...]
     asked: tuple[Asked, ...]
     unused: tuple[str, ...]
-    refused: tuple[tuple[int, str], ...] = ()
+    refused: tuple[tuple[tuple[str | int, ...], str], ...] = ()
 
 
 def play(case: Case, ruleset: Ruleset, catalogue: Catalogue) -> Played:
@@ -94,7 +94,7 @@ class _Play:
     catalogue: Catalogue
     store: MemoryStore = field(default_factory=MemoryStore)
     boots: int = 0
-    refused: list[tuple[int, str]] = field(default_factory=list)
+    refused: list[tuple[tuple[str | int, ...], str]] = field(default_factory=list)
 
     async def play(self) -> Played:
         shape = self.case.shape
@@ -134,6 +134,8 @@ class _Play:
             todo.append((alert.at, self._sending(alert, None)))
             if alert.resolves is not None:
                 todo.append((alert.resolves, self._sending(alert, alert.resolves)))
+        if shape.by_hand is not None:
+            todo.append((shape.by_hand.at, self._by_hand(shape.by_hand)))
         todo += [(person.at, self._deed(place, person)) for place, person in enumerate(shape.people)]
         return todo
 
@@ -143,14 +145,30 @@ class _Play:
 
         return send
 
+    def _by_hand(self, order: ByHandShape) -> Callable[[Engine], Awaitable[None]]:
+        async def run(engine: Engine) -> None:
+            await engine.desk.run(order.playbook, params=order.arguments, by=PERSON, reason="as the test says")
+
+        return self._allowed(("by_hand",), run)
+
     def _deed(self, place: int, person: PersonShape) -> Callable[[Engine], Awaitable[None]]:
         async def act(engine: Engine) -> None:
-            try:
-                await _act(engine, person)
-            except RefusedRequest as refusal:
-                self.refused.append((place, str(refusal)))
+            await _act(engine, person)
 
-        return act
+        return self._allowed(("people", place), act)
+
+    def _allowed(
+        self, where: tuple[str | int, ...], deed: Callable[[Engine], Awaitable[None]]
+    ) -> Callable[[Engine], Awaitable[None]]:
+        """`deed`, or a note that the service refused it."""
+
+        async def attempt(engine: Engine) -> None:
+            try:
+                await deed(engine)
+            except RefusedRequest as refusal:
+                self.refused.append((where, str(refusal)))
+
+        return attempt
 
     async def _do(
         self, engine: Engine, todo: Sequence[tuple[float, Callable[[Engine], Awaitable[None]]]], until: float

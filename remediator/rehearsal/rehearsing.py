@@ -96,7 +96,8 @@ def _misnamed(file: CaseFile, ruleset: Ruleset) -> Iterator[Problem]:
                 why = f"there is no rule '{shape.schedule.rule}'" if rule is None else "this rule has no schedule"
                 yield Problem(position=case.at("schedule"), name="unknown-rule", sentence=why, fix="name one that has")
         for place, expect in enumerate(case.expects):
-            if expect.rule is not None and ruleset.rule(expect.rule) is None:
+            by_hand = expect.rule is not None and expect.rule.startswith("by-hand:")
+            if expect.rule is not None and not by_hand and ruleset.rule(expect.rule) is None:
                 sentence, position = f"there is no rule '{expect.rule}'", case.expect_at(place, "rule")
                 known = ", ".join(rule.name for rule in ruleset.rules)
                 yield Problem(position=position, name="unknown-rule", sentence=sentence, fix=f"expected one of {known}")

@@ -227,6 +227,19 @@ def test_which_incident_a_person_means_has_to_be_said(rehearsed: Rehearse) -> No
     assert found(outcome) == [("people", "done", "refused: which incident? There are none; say rule: …")]
 
 
+def test_a_playbook_is_run_by_hand(rehearsed: Rehearse) -> None:
+    lines = """
+        by_hand: { playbook: stop, with: { domain: c.example }, at: 1m }
+        answers: { verify: 1 }
+        expect: { rule: "by-hand:stop", target: { domain: c.example }, steps: [Stop], result: succeeded, undo_at: 61m }
+        """
+    outcome = rehearsed(lines)
+    assert passes(outcome)
+    assert "stop: Stop" not in map(str, outcome.coverage.missing)
+    refused = rehearsed(lines.replace("domain: c.example }, at", "domian: c }, at"))
+    assert found(refused)[0] == ("by_hand", "done", "refused: stop has no parameter 'domian'; it has domain")
+
+
 @pytest.mark.parametrize(
     ("word", "undone"), [("failed", "[]"), ("foreign", "[]"), ("[failed, undone]", "[kumomta.throttle]")]
 )
