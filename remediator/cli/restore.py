@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @person
 @connected
 def restore(client: Client, rule: str, by: str, reason: str, target: str) -> None:
-    """Restores a rule that was demoted because its runs did not help.
+    """Restores a rule that was demoted: its runs did not help.
 
     It begins anew, in its own mode. Without this, one run may try after each pause, and a run that helps restores it.
     """

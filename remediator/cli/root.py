@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, str] = {
     "schema": "remediator.cli.schema:schema",
     "serve": "remediator.cli.serve:serve",
     "exporter": "remediator.cli.exporter:exporter",
+    "docker-proxy": "remediator.cli.docker_proxy:docker_proxy",
     "demo": "remediator.cli.demo:demo",
 }
 # What people type who know other tools.

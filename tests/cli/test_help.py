@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Api, Cli
 
 # These start processes or read what other rooms provide; they have tests of their own.
-ELSEWHERE = ("serve", "exporter", "demo", "check", "test", "log verify", "log export --storage.path")
+ELSEWHERE = (
+    "serve", "exporter", "docker-proxy", "demo", "check", "test", "log verify", "log export --storage.path",
+)  # fmt: skip
 
 
 def _commands() -> Iterator[tuple[str, click.Command]]:

@@ -1,0 +1,138 @@
+"""The site's own configuration files, used by real processes on this machine: Redis, the exporter, the service's check."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+
+from remediator.demo.control import Control
+from remediator.demo.stage import free_port
+from tests.kit.stack import COMPOSE, HOUSE, Prepared, Site, native, prepared, secret_paths, write
+
+pytestmark = pytest.mark.e2e
+SITE = Site()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return prepared(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture
+def processes() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """What was started, in order; ended in the other order."""
+    started: list[subprocess.Popen[bytes]] = []
+    yield started
+    for process in reversed(started):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) in {0, -signal.SIGTERM}
+
+
+def until(what: str, look: Callable[[], bool]) -> None:
+    """Looks again and again, for ten seconds at most."""
+    limit = time.monotonic() + 10
+    while time.monotonic() < limit:
+        try:
+            if look():
+                return
+        except (httpx.TransportError, redis.ConnectionError):
+            continue
+    pytest.fail(f"not within ten seconds: {what}")
+
+
+def fill(server: redis.Redis) -> None:
+    """Ten megabytes."""
+    for number in range(100):
+        server.set(f"big-{number}", "x" * 100_000)
+
+
+def test_redis_runs_by_our_file_refuses_to_forget_and_knows_its_users(
+    made: Prepared, tmp_path: Path, processes: list[subprocess.Popen[bytes]]
+) -> None:
+    program = shutil.which("redis-server")
+    assert program, "apt-get install redis-server"
+    port = free_port()
+    text = native(
+        (COMPOSE / "redis.conf").read_text(), hosts={}, paths={**secret_paths(SITE, "redis", made), "/data": tmp_path}
+    )
+    text = text.replace("port 6379", f"port {port}").replace("bind * -::*", "bind 127.0.0.1")
+    text = text.replace("maxmemory 256mb", "maxmemory 2mb")
+    processes.append(subprocess.Popen([program, str(write(tmp_path / "redis.conf", text))], stdout=subprocess.DEVNULL))
+    password = made.secret("remediator-redis-url").partition(":")[2].partition(":")[2].partition("@")[0]
+    ours = redis.Redis(port=port, username="remediator", password=password)
+    ping = redis.Redis(port=port, username="ping", password=made.secret("redis-ping"))
+    until("Redis answers", lambda: bool(ping.ping()))
+    health = (
+        SITE.services["redis"]["healthcheck"]["test"][1]
+        .replace("$$", "$")
+        .replace("redis-cli ", f"redis-cli -p {port} ")
+    )
+    health = health.replace("/run/secrets/ping", str(made.secrets / "redis-ping"))
+    assert subprocess.run(["sh", "-c", health], check=False, capture_output=True).returncode == 0
+    with pytest.raises(redis.ResponseError, match="no permissions"):
+        ping.get("anything")
+    with pytest.raises(redis.AuthenticationError):
+        redis.Redis(port=port).ping()
+    ours.set("kept", "x")
+    with pytest.raises(redis.ResponseError, match="maxmemory"):
+        fill(ours)
+    assert ours.get("kept") == b"x"
+    processes[0].kill()
+    assert processes.pop().wait(timeout=10) == -signal.SIGKILL
+    processes.append(subprocess.Popen([program, str(tmp_path / "redis.conf")], stdout=subprocess.DEVNULL))
+    until("Redis is back", lambda: bool(ping.ping()))
+    assert ours.get("kept") == b"x", "what was answered survives a kill"
+
+
+def test_kumod_s_records_reach_prometheus_by_our_exporter_s_file(
+    made: Prepared, tmp_path: Path, processes: list[subprocess.Popen[bytes]]
+) -> None:
+    listen, control = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    text = native(
+        (COMPOSE / "exporter.yml").read_text(),
+        hosts={"0.0.0.0:9925": listen},
+        paths=secret_paths(SITE, "kumo-exporter", made),
+    )
+    settings = write(tmp_path / "exporter.yml", text)
+    python = [sys.executable, "-m"]
+    processes.append(subprocess.Popen([*python, "remediator", "exporter", "--config.file", str(settings)]))
+    until("the exporter is ready", lambda: httpx.get(f"http://{listen}/-/ready", trust_env=False).is_success)
+    hook = ["--log-hook", f"http://{listen}/api/v1/log-records"]
+    hook += ["--log-hook-token-file", str(made.secrets / "kumod-hook-token")]
+    processes.append(
+        subprocess.Popen([*python, "remediator.demo.kumod", "--listen", "127.0.0.1:0", "--control", control, *hook])
+    )
+    headers = {"Authorization": f"Bearer {made.secret('prometheus-exporter-token')}"}
+    wanted = 'kumo_mail_outcomes_total{by="campaign",name="newsletter",outcome="bounced"}'
+
+    def bounces() -> bool:
+        return wanted in httpx.get(f"http://{listen}/metrics", headers=headers, trust_env=False).text
+
+    with Control(f"http://{control}") as scenario:
+        until("kumod listens", lambda: bool(scenario.state()))
+        scenario.campaign("newsletter", bounce_ratio=0.5)
+        until("the bounces of the campaign are counted", bounces)
+    assert httpx.get(f"http://{listen}/metrics", trust_env=False).status_code == 401
+
+
+def test_the_service_s_own_check_finds_no_fault_in_the_site_s_settings(made: Prepared, tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    for path in HOUSE.glob("rules/*.yml"):
+        write(rules / path.name, path.read_text())
+    paths = {**secret_paths(SITE, "remediator", made), "/etc/remediator": tmp_path}
+    settings = write(
+        tmp_path / "remediator.yml", native((COMPOSE / "remediator.yml").read_text(), hosts={}, paths=paths)
+    )
+    argv = [sys.executable, "-m", "remediator", "check", "--config.file", str(settings), "--lint-fatal"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
