@@ -20,7 +20,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--allow", multiple=True, required=True, help="A container that may be restarted; repeat it for more.")
 @click.pass_context
 def docker_proxy(ctx: click.Context, engine: Path, listen: Path, allow: tuple[str, ...]) -> None:
-    """Lets through restarts of named containers to Docker, and no more.
+    """Lets restarts of named containers through to Docker.
 
     Runs until SIGTERM or Ctrl-C. Nothing is forwarded: what is allowed is asked of the Engine anew, and answers are cut
     down to the state of the named containers. Exits 0 after a clean stop, 1 if it could not start.

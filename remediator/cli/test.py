@@ -62,7 +62,7 @@ def test(
     debug: bool,
     coverage: bool,
 ) -> None:
-    """Tests rules: alerts and answers in, what must come of them out.
+    """Tests rules: alerts and answers in, and what comes of them.
 
     FILE is a file of tests (*_test.yml) or a directory of them; without one, those below rules/. The real engine runs in
     virtual time over a world that only answers; no neighbour is asked. Exits 1 if a test fails.
