@@ -136,8 +136,9 @@ class Proxy:
         found = answer.json() if answer.status_code == 200 else None
         if not isinstance(found, dict):
             return _passed(answer)
-        state = found.get("State") if isinstance(found.get("State"), dict) else {}
-        kept = {key: state[key] for key in _KEPT_OF_STATE if key in state}
+        told = found.get("State")
+        state: dict[str, object] = told if isinstance(told, dict) else {}
+        kept: dict[str, object] = {key: state[key] for key in _KEPT_OF_STATE if key in state}
         if isinstance(health := state.get("Health"), dict):
             kept["Health"] = {"Status": health.get("Status")}
         return JSONResponse({"Id": found.get("Id"), "Name": found.get("Name"), "State": kept})
