@@ -73,6 +73,9 @@ class Metrics:
 
     def _brakes(self) -> None:
         self.lag = self._gauge("loop_lag_seconds", "How late the event loop was at the last look")
+        self.held_back = self._gauge(
+            "held_back_seconds", "How long the oldest run that guards hold back has waited", "rule"
+        )
         self.storm = self._gauge("storm", "1 while a storm of alerts is on and no new runs begin")
         self.storms = self._count("storms", "Storms of alerts that began")
         self.relapses = self._count("relapses", "Runs that helped until their alert came back", "rule")

@@ -174,11 +174,15 @@ class Observer:
         m, state, now = self.metrics, self._state, self._now()
         active = list(state.runs.values())
         per_rule = dict.fromkeys(self._rules, 0)
+        held: dict[str, float] = {}
         for run in active:
             per_rule[run.plan.rule] = per_rule.get(run.plan.rule, 0) + 1
+            if run.status is RunStatus.DEFERRED:
+                held[run.plan.rule] = max(held.get(run.plan.rule, 0.0), now - run.planned.at)
         self._rules.update(per_rule)
         for rule, number in per_rule.items():
             m.in_progress.labels(rule).set(number)
+            m.held_back.labels(rule).set(held.get(rule, 0.0))
             m.demoted.labels(rule).set(sum(bool(track.demoted) for track in state.tracks.get(rule, ())))
         m.needs_person.set(sum(run.status is RunStatus.NEEDS_PERSON for run in active))
         m.approvals.set(sum(run.status is RunStatus.AWAITING_APPROVAL for run in active))

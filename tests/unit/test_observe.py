@@ -202,6 +202,23 @@ def test_a_run_that_is_held_back_counts_the_guards_that_held_it() -> None:
     assert told.lines[-1]["level"] == "warning"
 
 
+def test_how_long_a_run_has_been_held_back_shows_when_it_is_asked_for() -> None:
+    told = Told()
+    told.commit(
+        e.JournalOpened(store_id="s"),
+        e.IncidentOpened(incident=NAME, rule="high-bounce-rate", target={}, episode="", labels={}, by="ana"),
+        e.RunPlanned(incident=NAME, run=RUN, plan=plan(), digest="d", dry=False, mode="auto"),
+    )
+    told.now = START + 900
+    assert told.metric("held_back_seconds", rule="high-bounce-rate") == 0
+    held = e.RunDecided(incident=NAME, run=RUN, answer="defer", verdicts=(defer("cooldown", "30m"),))
+    told.commit(held, at=START + 900)
+    told.now = START + 1000
+    assert told.metric("held_back_seconds", rule="high-bounce-rate") == 1000
+    told.commit(e.RunDecided(incident=NAME, run=RUN, answer="allow", verdicts=()), at=START + 1000)
+    assert told.metric("held_back_seconds", rule="high-bounce-rate") == 0
+
+
 def entry(fact: e.AnyFact) -> e.Entry:
     """A fact with a place."""
     return e.Entry(seq=99, id="x", at=START, mono=0.0, boot="b", replica="r", fact=fact)
