@@ -154,10 +154,10 @@ def main() -> None:
         began = time.perf_counter()
         asyncio.run(make(path, asked.entries, journal_module.SNAPSHOT_EVERY))
         size = path.stat().st_size // 1024**2
-        print(f"{asked.entries:,} entries, {size} MiB, made in {time.perf_counter() - began:.0f} s")
-        print("after a clean stop ", _process("open", path))
+        print(f"| {asked.entries:,} entries, {size} MiB, made in {time.perf_counter() - began:.0f} s |")
+        print(f"| after a clean stop | {_process('open', path)} |")
         _process("die", path)
-        print("after a kill       ", _process("open", path))
+        print(f"| after a kill | {_process('open', path)} |")
 
 
 if __name__ == "__main__":
