@@ -33,7 +33,7 @@ from remediator.stores.memory import MemoryStore
 
 PERSON = "ana"
 # An alert's own start lies so far before it is received (s).
-FIRED_BEFORE = 60.0
+FIRED_BEFORE = 300.0
 # How long a test goes on at most, if it does not say (s), and how often it is looked whether anything is left.
 LONGEST = 86_400.0
 LOOK_EVERY = 20.0

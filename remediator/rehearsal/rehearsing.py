@@ -31,6 +31,9 @@ GUARDS = {
     "breaker": "breaker",
     "min_healthy": "min_healthy",
     "trust": "signal_trust",
+    "waves": "waves",
+    "max_targets": "max_targets",
+    "irreversible_after": "irreversible",
 }
 
 

@@ -7,6 +7,8 @@ import itertools
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 from remediator.core import entries as e
 from remediator.core.outcomes import failed
 from remediator.core.rendering import parse_template
@@ -144,6 +146,7 @@ async def test_a_wall_clock_that_is_set_back_or_forward_starts_nothing_twice(rig
 
 async def test_it_waits_while_an_alerts_run_holds_the_target(rig: Rig) -> None:
     rig.rules = (rig.rule(), nightly(rig))
+    rig.playbooks = (rig.playbook(rig.step("safe")),)
     async with rig.engine() as engine:
         await rig.clock.run(until_due(rig) - 5)
         await rig.accept(engine, rig.alert(at=rig.clock.wall - 60))
@@ -153,6 +156,22 @@ async def test_it_waits_while_an_alerts_run_holds_the_target(rig: Rig) -> None:
         assert any("target_lock=defer" in run.decided for run in waiting)
         await rig.clock.run(600)
     assert await rig.ended() == ["succeeded", "succeeded"]
+
+
+async def test_it_does_not_write_over_what_an_incident_has_in_force_on_the_target(rig: Rig) -> None:
+    rig.rules = (rig.rule(), nightly(rig, give_up=3 * HOUR))
+    async with rig.engine() as engine:
+        await rig.clock.run(until_due(rig) - 600)
+        await rig.accept(engine, rig.alert(at=rig.clock.wall - 60))  # its effect lasts two hours
+        await rig.clock.run(HOUR)
+        assert rig.world.count("do", "keyed_lasting") == 1
+        (run,) = engine.parts.journal.state.runs.values()
+        assert "keyed_lasting of inc-" in run.reason
+        assert "is in force here until" in run.reason
+        await rig.clock.run(HOUR + 300)
+        assert rig.world.count("do", "keyed_lasting") == 2
+    whats = [what for what, kind, _key in rig.world.ledger if kind == "keyed_lasting"]
+    assert whats == ["do", "undo", "do"]
 
 
 async def test_an_occurrence_that_finds_the_last_one_at_work_is_passed_over(rig: Rig) -> None:
@@ -200,6 +219,17 @@ async def test_a_store_that_cannot_commit_for_half_a_minute_delays_it_and_loses_
         await rig.clock.run(30)
         assert await due(rig) == []
         rig.store.faults.end()
+        await rig.clock.run(600)
+    assert [disposition for _, disposition in await due(rig)] == ["planned"]
+    assert await rig.ended() == ["succeeded"]
+
+
+@pytest.mark.parametrize("fault", [Fault.COMMIT_THEN_FAIL, Fault.LOSE_THEN_FAIL, Fault.CONFLICT, Fault.FULL])
+async def test_a_store_that_loses_its_answer_at_the_very_append_starts_it_once(rig: Rig, fault: Fault) -> None:
+    rig.rules = (nightly(rig),)
+    async with rig.engine():
+        await rig.clock.run(until_due(rig) - 1)
+        rig.store.faults.next(fault)
         await rig.clock.run(600)
     assert [disposition for _, disposition in await due(rig)] == ["planned"]
     assert await rig.ended() == ["succeeded"]

@@ -48,3 +48,16 @@ def test_broken_rules_are_refused(home: Home) -> None:
     home.write("rules.yml", "version: 1\nrules: 7\n")
     with pytest.raises(InvalidConfiguration, match=r"rules\.yml:2:8"):
         explain_offline(home.settings, LABELS)
+
+
+def test_a_rule_that_starts_by_the_clock_is_explained_without_an_alert(home: Home) -> None:
+    rules = (home.root / "rules.yml").read_text(encoding="utf-8")
+    match = next(line for line in rules.splitlines() if line.strip().startswith("match:"))
+    group = next(line for line in rules.splitlines() if line.strip().startswith("group_by:"))
+    rules = rules.replace(match, '    schedule: "0 9 * * *"').replace(group, "    target: { domain: a.example }")
+    home.write("rules.yml", rules)
+    name = rules.split("- name: ")[1].split()[0]
+    (view,) = explain_offline(home.settings, {}, name)
+    assert (view.would, view.target) == ("run", {"domain": "a.example"})
+    assert "0 9 * * * (UTC)" in view.schedule
+    assert [one.would for one in explain_offline(home.settings, LABELS)] == ["no_match"]

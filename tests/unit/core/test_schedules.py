@@ -84,6 +84,18 @@ def test_the_latest_occurrence_of_a_long_time_is_found() -> None:
     assert yearly.latest(at("2024-03-01T00:00", "UTC"), at("2026-11-24T00:00", "UTC")) is None
 
 
+def test_what_comes_more_seldom_than_every_nine_years_is_not_looked_for_farther_back() -> None:
+    seldom = parse_schedule("0 0 * 2 MON#5")  # a fifth Monday in February: 2016, 2044
+    assert seldom.latest(at("2015-01-01T00:00", "UTC"), at("2024-01-01T00:00", "UTC")) == at("2016-02-29T00:00", "UTC")
+    assert seldom.latest(at("2017-01-01T00:00", "UTC"), at("2040-01-01T00:00", "UTC")) is None
+
+
+def test_what_never_comes_has_neither_a_next_nor_a_last_time() -> None:
+    never = Schedule(cron="0 9 */31 * SUN#2")
+    assert never.following(0.0) is None
+    assert never.latest(0.0, 1e9) is None
+
+
 @given(
     st.sampled_from(["*/7 * * * *", "30 2 * * *", "0 9,14,20 * * MON-FRI", "15 * 1 * *", "0 0 L * *"]),
     st.floats(min_value=1.7e9, max_value=1.9e9),

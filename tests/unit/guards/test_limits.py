@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,9 @@ from remediator.core.facts import ask_guards
 from remediator.core.fleet import enforced
 from remediator.core.intervals import TimeInterval, TimeRange
 from remediator.core.plans import PlannedLimit
-from remediator.core.state import Grant, State
+from remediator.core.rules import Ruleset
+from remediator.core.schedules import parse_schedule
+from remediator.core.state import Grant, State, Undo
 from remediator.core.verdicts import Answer
 from remediator.guards.blast_radius import BlastRadiusGuard
 from remediator.guards.concurrency import ConcurrencyGuard
@@ -227,6 +230,37 @@ def test_all_locks_have_to_be_free(build: Build, locks: dict[str, str], answer: 
     run = build.run(build.plan(locks=(MINE, "spool")))
     verdict = TargetLockGuard().check(build.facts(state, run))
     assert (verdict.answer, verdict.sentence) == (answer, sentence)
+
+
+@pytest.mark.parametrize(
+    ("of", "target", "asks", "answer"),
+    [
+        ("bounces", MINE, {"episodes": ()}, DEFER),
+        ("bounces", OTHER, {"episodes": ()}, ALLOW),
+        ("by-hand:pause", MINE, {"episodes": ()}, DEFER),
+        ("nightly", MINE, {"episodes": ()}, ALLOW),
+        ("bounces", MINE, {}, ALLOW),
+        ("bounces", MINE, {"episodes": (), "by": "ana"}, ALLOW),
+    ],
+)
+def test_a_schedule_gives_way_to_what_others_have_in_force_on_its_target(
+    build: Build, of: str, target: str, asks: dict[str, Any], answer: Answer
+) -> None:
+    left = Undo(
+        run="inc-9.1", incident="inc-9", step=0, action="mail.pause", arguments={}, key="k", due_at=build.zero + 3600.0
+    )
+    taken = replace(grant(build, ago=600.0, target=target), rule=of)
+    state = State(grants=State().grants.set(of, (taken,)), undos=State().undos.set(left.id, left))
+    scheduled = build.rule("nightly", schedule=parse_schedule("0 9 * * *"), target={"domain": "example.com"})
+    facts = build.facts(state, incident=build.incident(**asks), ruleset=Ruleset(rules=(scheduled,), playbooks={}))
+    verdict = TargetLockGuard().check(facts)
+    assert verdict.answer is answer
+    if answer is DEFER:
+        assert verdict.sentence == "mail.pause of inc-9 is in force here until 2026-11-24 11:26:40Z"
+        assert verdict.until == left.due_at
+        overdue = replace(left, due_at=build.zero - 1.0)
+        late = dataclasses.replace(facts, state=replace(state, undos=State().undos.set(left.id, overdue)))
+        assert TargetLockGuard().check(late).until is None
 
 
 # ── time intervals ───────────────────────────────────────────────────────────────────────────────────────────────────
