@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 from remediator.core.space import Room
+from remediator.observe import Observer, Redactor
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.service.conftest import Home, Service, Work
 
 
@@ -31,13 +31,16 @@ async def test_below_the_line_alertmanager_is_told_to_send_again_and_people_why(
         await service.until(lambda: "room" in service.built.journal.state.escalated)
 
 
-async def test_with_room_all_is_as_ever(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_with_room_all_is_as_ever(service: Service) -> None:
     assert (await service.fire()).status_code == 202
     assert await service.metric("remediator_disk_low ") == ["remediator_disk_low 0.0"]
-    observer = service.built.observer
-    observer.room_is(Room(free=1, total=10), "too little")
-    observer.room_is(Room(free=1, total=10), "too little")
-    observer.room_is(Room(free=9, total=10), "")
-    told = [line for line in capsys.readouterr().err.splitlines() if "disk." in line]
-    assert ["disk.low" in line for line in told] == [True, False], "once when it begins, once when it ends"
-    assert "disk.room" in told[1]
+
+
+def test_the_log_says_once_that_there_is_too_little_and_once_that_there_is_room_again() -> None:
+    log = io.StringIO()
+    observer = Observer(Redactor(()), form="logfmt", stream=log)
+    for room, low in ((9, ""), (1, "too little"), (1, "too little"), (9, ""), (9, "")):
+        observer.room_is(Room(free=room, total=10), low)
+    first, second = log.getvalue().splitlines()
+    assert "level=error kind=disk.low" in first
+    assert "level=warning kind=disk.room" in second
