@@ -224,6 +224,27 @@ async def test_a_store_that_cannot_commit_for_half_a_minute_delays_it_and_loses_
     assert await rig.ended() == ["succeeded"]
 
 
+async def test_a_crash_at_any_append_of_its_way_starts_it_once(rig: Rig) -> None:
+    rig.rules = (nightly(rig),)
+    rig.playbooks = (rig.playbook(rig.step("once"), rig.step("keyed_lasting")),)
+    start = rig.clock.wall
+    async with rig.engine():
+        await rig.clock.run(until_due(rig) + 300)
+    whole = len(rig.store.disk.records)
+    for last in range(3, whole):
+        rig.store, rig.clock = MemoryStore(), type(rig.clock)()
+        rig.world.ledger.clear()
+        rig.world.arrivals.clear()
+        rig.world.standing.clear()
+        assert rig.clock.wall == start
+        async with rig.engine():
+            await rig.clock.until(lambda last=last: len(rig.store.disk.records) >= last)  # type: ignore[misc]
+        async with rig.engine():
+            await rig.clock.run(until_due(rig) + 300 if rig.clock.wall < start + 60 else 600)
+        assert [disposition for _, disposition in await due(rig)] == ["planned"], last
+        assert rig.world.count("do", "once") <= 1, last
+
+
 @pytest.mark.parametrize("fault", [Fault.COMMIT_THEN_FAIL, Fault.LOSE_THEN_FAIL, Fault.CONFLICT, Fault.FULL])
 async def test_a_store_that_loses_its_answer_at_the_very_append_starts_it_once(rig: Rig, fault: Fault) -> None:
     rig.rules = (nightly(rig),)
