@@ -17,6 +17,14 @@ class OnNode:
         return (node_place(str(arguments.get("node"))),)
 
 
+class InNodeMemory(OnNode):
+    """For actions whose lasting effect lives in the memory of the kumod that `node` names, and is lost by its restart."""
+
+    def kept_in(self, arguments: Mapping[str, Json]) -> str:
+        """That node."""
+        return node_place(str(arguments.get("node")))
+
+
 def node_place(name: str) -> str:
     """A kumod as a place."""
     return f"node {name}"

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import ClassVar
 from urllib.parse import quote
 
-from remediator.actions.defaults import WithoutUndo
+from remediator.actions.defaults import WithoutUndo, node_place
 from remediator.actions.http_client import Answer, HttpClient, Lost, NotSent, Request, deadline, judge
 from remediator.actions.targets import DockerTarget
 from remediator.core.outcomes import EffectClass, Found, Outcome, Presence, Result, failed, not_issued, ok
@@ -66,6 +66,12 @@ class DockerRestart(WithoutUndo):
     def places(self, arguments: Mapping[str, Json]) -> Sequence[str]:
         """That container."""
         return (f"container {arguments.get('container')}",)
+
+    def forgets(self, arguments: Mapping[str, Json]) -> Sequence[str]:
+        """The kumods that run in it: their suspensions live in memory."""
+        name = str(arguments.get("container"))
+        nodes = self._target.nodes.get(name, ()) if self._target is not None else ()
+        return [node_place(node) for node in nodes]
 
     def describe(self, arguments: Mapping[str, Json]) -> str:
         """Which container."""

@@ -44,6 +44,10 @@ class RedisConfigSet(WithoutCheck):
         """That Redis."""
         return (f"redis {arguments.get('server')}",)
 
+    def kept_in(self, arguments: Mapping[str, Json]) -> str:
+        """Its memory: CONFIG SET writes no file."""
+        return next(iter(self.places(arguments)))
+
     def faults(self, arguments: Mapping[str, Json]) -> Sequence[str]:
         """Refuses unknown servers, our own journal's, and settings that are not allowed."""
         found = [f"no {name}" for name in ("server", "parameter", "value") if not arguments.get(name)]

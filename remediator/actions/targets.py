@@ -61,10 +61,14 @@ class KumoTargets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DockerTarget:
-    """The Engine's Unix socket (or that of a proxy in front of it) and the containers that may be restarted."""
+    """The Engine's Unix socket (or that of a proxy in front of it) and the containers that may be restarted.
+
+    `nodes` are the kumods that run in each container.
+    """
 
     socket: Path
     allow: frozenset[str]
+    nodes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from remediator.config.arguments import Bound, Slot, bind, bind_main
-from remediator.config.placeholders import Blanks, plain_text
+from remediator.config.placeholders import Blanks, plain_text, read_template
 from remediator.config.rules_model import CheckShape, StepShape, UndoShape
 from remediator.config.shapes import nearest
 from remediator.core.outcomes import EffectClass
 from remediator.core.params import ParamType
+from remediator.core.rendering import Template
 from remediator.core.rules import Check, OnError, OnFailure, OnUnknown, Playbook, Step
 
 if TYPE_CHECKING:
@@ -137,7 +138,15 @@ class _PlaybookCompiler:
             delay=retry.delay if retry else 5.0,
             undo_after=undo_after,
             on_error=OnError(shape.on_error),
+            forgets=self._forgets(path, shape),
         )
+
+    def _forgets(self, path: Path, shape: StepShape) -> tuple[Template, ...]:
+        found = [
+            read_template(self._item.document, (*path, "forgets", place), text, self._blanks, self._faults)
+            for place, text in enumerate(shape.forgets or ())
+        ]
+        return tuple(template for template in found if template)
 
     def _bind_step(self, path: Path, shape: StepShape, action: Action) -> Bound | None:
         if shape.manual is not None:

@@ -235,6 +235,11 @@ class StepShape(Shape):
     on_error: Annotated[str, one_of(*OnError), WithJsonSchema({"enum": [str(word) for word in OnError]})] = Field(
         default=OnError.STOP, description="What a failure means for the rest: stop (default) or continue."
     )
+    forgets: Texts | None = Field(
+        default=None,
+        description="Names of nodes whose memory this step empties (a restart): temporary effects of ours that are lost "
+        "there are named before, and made again after it.",
+    )
     effect: (
         Annotated[str, one_of(*EffectClass), WithJsonSchema({"enum": [str(word) for word in EffectClass]})] | None
     ) = Field(default=None, description="What repeating would do, if you know it to be worse than the action says.")

@@ -92,10 +92,11 @@ class LimitSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSettings:
-    """One kumod's own HTTP listener."""
+    """One kumod's own HTTP listener, and the container it runs in."""
 
     url: str
     basic_auth: BasicAuth | None = None
+    container: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

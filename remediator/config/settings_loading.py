@@ -280,7 +280,9 @@ class _SettingsCompiler:
                 self._faults.error(position, "unknown-node", f"there is no node '{name}'", nearest(name, kumo.nodes))
         nodes = {
             name: NodeSettings(
-                url=node.url.rstrip("/"), basic_auth=self.basic_auth((*path, "nodes", name), node.basic_auth)
+                url=node.url.rstrip("/"),
+                basic_auth=self.basic_auth((*path, "nodes", name), node.basic_auth),
+                container=node.container or name,
             )
             for name, node in kumo.nodes.items()
         }

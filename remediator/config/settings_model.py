@@ -18,6 +18,7 @@ from remediator.config.shapes import (
     Count,
     Misspelt,
     ModeWord,
+    Name,
     Names,
     Percent,
     PerWindow,
@@ -243,6 +244,10 @@ class NodeShape(Shape):
     noun: ClassVar[str] = "a node"
     url: Url = Field(description="Its own HTTP listener, never a load balancer's.")
     basic_auth: BasicAuthShape | None = Field(default=None, description="How we say who we are.")
+    container: Name | None = Field(
+        default=None,
+        description="The container it runs in: its restart loses this node's suspensions. Default: the node's name.",
+    )
 
 
 class SourceShape(Shape):

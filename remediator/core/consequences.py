@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from remediator.core import entries as e
 from remediator.core.breaker import demotions, is_new, lowered, relapse_of, restorations, track_of
 from remediator.core.fleet import USUAL, FleetLimits, enforced, is_storm, matched_within
+from remediator.core.losses import lost
 from remediator.core.planning import Planner, Unplannable, plan_run
 from remediator.core.rules import Mode, OnFailure
 from remediator.core.state import Incident, Run, RunStatus, State
@@ -41,6 +42,8 @@ def consequences(
             return told_of(before, after, fact, routing)
         case e.MessageOutcome():
             return next_receiver(before, after, fact, routing)
+        case e.StepOutcome() | e.PersonDecided():
+            return lost(before, after, fact, planner)
         case _:
             return _of_the_fleet(before, after, fact, planner, fleet)
 
@@ -104,6 +107,8 @@ ENTAILING = frozenset(
         e.IncidentOpened,
         e.RunRelapsed,
         e.RuleDemoted,
+        e.StepOutcome,
+        e.PersonDecided,
     }
     | {e.NotificationDisposed, e.StormBegan, e.ServiceStarted, e.PauseCleared, e.RunStarted, e.MessageOutcome}
 )

@@ -47,6 +47,7 @@ from remediator.core.kinds import (
     VerifyLooked,
     VerifyStarted,
 )
+from remediator.core.kinds_effects import EffectLost
 from remediator.core.kinds_fleet import CautionBegan, StormBegan, StormEnded
 from remediator.core.kinds_keeping import JournalPruned, StateSwept
 from remediator.core.kinds_messages import MessageIntent, MessageOutcome
@@ -60,7 +61,7 @@ AnyFact = (
     | StepIntent | StepOutcome | VerifyStarted | VerifyLooked | VerifyConcluded | RollbackStarted | RunParked | RunReminded
     | PersonDecided | RunEnded | LateEvidence | UndoIntent | UndoConcluded | PauseSet | PauseCleared | Escalated
     | MessageIntent | MessageOutcome | Quarantined | StateSwept | JournalPruned | CautionBegan | StormBegan | StormEnded
-    | RunRelapsed | RuleDemoted | RuleRestored | ScheduleSet | ScheduleDue
+    | RunRelapsed | RuleDemoted | RuleRestored | EffectLost | ScheduleSet | ScheduleDue
 )  # fmt: skip
 
 
@@ -169,6 +170,7 @@ __all__ = [
     "ConfigRefused",
     "Disposal",
     "Draft",
+    "EffectLost",
     "Entry",
     "EpisodeLapsed",
     "Escalated",

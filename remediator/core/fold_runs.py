@@ -20,7 +20,7 @@ from remediator.core.breaker import count_run, fold_breaker
 from remediator.core.forgetting import opened_at
 from remediator.core.messages import remembered
 from remediator.core.outcomes import EffectClass, Result, UndoResult
-from remediator.core.plans import target_text
+from remediator.core.plans import AGAIN, target_text
 from remediator.core.rules import OnUnknown
 from remediator.core.state import WORKING, Moment, Run, RunStatus, State, Undo
 from remediator.core.verification import RECOVERED
@@ -183,8 +183,13 @@ def _register_undo(state: State, run: Run, fact: e.StepIntent, moment: Moment) -
         tries=tried + 1 if tried else 0,
         place=opened_at(state, run.incident),
         holder=run.holder,
-        rule=run.plan.rule,
+        rule=run.plan.rule.removeprefix(AGAIN),
         target=target_text(run.plan.target),
+        where=run.plan.target,
+        does=step.does,
+        effect=step.effect,
+        kept_in=step.kept_in,
+        replaces=step.replaces,
     )
     return replace(state, undos=state.undos.set(undo.id, undo))
 
@@ -224,8 +229,9 @@ def _settle_undo(state: State, fact: e.StepOutcome, *, doubt: bool) -> State:
         return state
     match fact.outcome.result:
         case Result.OK:
+            undos = state.undos.delete(undo.replaces) if undo.replaces in state.undos else state.undos
             sure = replace(undo, receipt=fact.outcome.receipt, certain=True)
-            return replace(state, undos=state.undos.set(name, sure))
+            return replace(state, undos=undos.set(name, sure))
         case Result.UNKNOWN:
             return state
         case _:
@@ -360,7 +366,13 @@ def _undo_concluded(state: State, fact: e.UndoConcluded, moment: Moment) -> Stat
     return replace(state, undos=state.undos.delete(name))
 
 
+def _noted(state: State, _fact: e.EffectLost, _moment: Moment) -> State:
+    """What was lost is taken back all the same: that compares first, and then finds that it is gone."""
+    return state
+
+
 _FOLDERS: dict[type[e.Fact], Callable[..., State]] = {
+    e.EffectLost: _noted,
     e.RunPlanned: _planned,
     e.RunDecided: _decided,
     e.ApprovalRequested: _approval_requested,

@@ -8,16 +8,18 @@ firing copy whatever its start (HA members can disagree), a resolved one absorbs
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from remediator.core import entries as e
 from remediator.core.alerts import Alert, AlertStatus, Malformed, Notification, identity
 from remediator.core.breaker import lowered
 from remediator.core.durations import format_duration
+from remediator.core.fitting import Fitting
 from remediator.core.forgetting import next_number
 from remediator.core.measures import planned_fleet, planned_trust
 from remediator.core.params import Json, ParamType, check_scope, parse_value
+from remediator.core.places import place_of
 from remediator.core.plans import (
     Plan,
     PlannedCheck,
@@ -36,20 +38,6 @@ from remediator.core.telling import clock_time
 _ALPHABET = "23456789bcdfghjkmnpqrstvwxz"
 # How far the sender's clock may be ahead of ours (s). An end later than that is cut: it would make new firings stale.
 CLOCKS_APART = 300.0
-
-
-def _no_places(_arguments: Mapping[str, Json]) -> Sequence[str]:
-    return ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fitting:
-    """What planning needs to know of an action: whether these arguments may pass, its sentence for them, what it touches."""
-
-    params: Mapping[str, ParamType]
-    faults: Callable[[Mapping[str, Json]], Sequence[str]]
-    describe: Callable[[Mapping[str, Json]], str]
-    places: Callable[[Mapping[str, Json]], Sequence[str]] = _no_places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -384,6 +372,8 @@ def _step(planner: Planner, step: Step, scope: Scope) -> PlannedStep:
         on_error=step.on_error,
         does=fitting.describe(arguments),
         places=tuple(fitting.places(arguments)),
+        kept_in=fitting.kept_in(arguments) if step.undo_after is not None else "",
+        forgets=(*fitting.forgets(arguments), *(place_of(fill(one, scope)) for one in step.forgets)),
     )
 
 

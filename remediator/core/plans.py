@@ -16,6 +16,9 @@ from remediator.core.brakes import Brakes
 from remediator.core.outcomes import EffectClass
 from remediator.core.rules import OnError, OnFailure, OnUnknown
 
+# Before the name of a rule whose effects are made again.
+AGAIN = "again:"
+
 
 class PlannedCondition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A PromQL question with every blank filled. `hold` in seconds, looking back."""
@@ -72,6 +75,11 @@ class PlannedStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     on_error: OnError = OnError.STOP
     does: str = ""  # the action's own sentence for these arguments
     places: tuple[str, ...] = ()  # what it touches, each as `kind name`: node mta1, container kumod
+    kept_in: str = ""  # the place in whose memory, and nowhere else, its effect lives
+    forgets: tuple[str, ...] = ()  # the places whose memory it empties
+    key: str = ""  # of an effect that is made again: its own key, its end (unix s), and the undo that it takes over
+    until: float | None = None
+    replaces: str = ""
 
 
 class PlannedCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -117,7 +117,10 @@ class OnError(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One action. `undo_after` in seconds; None when nothing lasting is left behind, or the author wrote `undo: never`."""
+    """One action. `undo_after` in seconds; None when nothing lasting is left behind, or the author wrote `undo: never`.
+
+    `forgets` are the places whose memory it empties, beside those that its action tells of.
+    """
 
     name: str
     action: str
@@ -128,6 +131,7 @@ class Step:
     delay: float = 5.0
     undo_after: float | None = None
     on_error: OnError = OnError.STOP
+    forgets: tuple[Template, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ from remediator.core.state import (
 from remediator.core.state import Map as StateMap
 
 # Raised whenever the shape of the state changes: older snapshots are then dropped and rebuilt.
-SHAPE = 10
+SHAPE = 11
 # The journal may be pruned, and then there is nothing to rebuild a state from: from shape 3 on, fields are only added, each
 # with a default that older snapshots mean, and all shapes from this one on are read (tests/golden/snapshots).
 OLDEST_SHAPE = 3

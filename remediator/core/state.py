@@ -13,7 +13,7 @@ import immutables
 import msgspec
 
 from remediator.core.entries import NotificationReceived, StepIntent
-from remediator.core.outcomes import Outcome, Result
+from remediator.core.outcomes import EffectClass, Outcome, Result
 from remediator.core.plans import Plan, target_text
 
 
@@ -198,6 +198,11 @@ class Undo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at_work: str = ""  # the boot of the process that announced a try and has not told what came of it
     rule: str = ""
     target: str = ""
+    where: dict[str, str] = {}  # the target, label by label
+    does: str = ""
+    effect: EffectClass = EffectClass.ONCE
+    kept_in: str = ""  # the place in whose memory, and nowhere else, the effect lives
+    replaces: str = ""  # the undo of the same effect, from before it was forgotten and made again
 
     @property
     def id(self) -> str:

@@ -78,6 +78,9 @@ def _tell_step(fact: e.AnyFact) -> tuple[str, str] | None:
             return "verify", f"{fact.observation.look}: {fact.observation.sentence}"
         case e.VerifyConcluded():
             return "verified", f"{fact.verdict.replace('_', ' ')}: {fact.sentence}"
+        case e.EffectLost():
+            again = f"; {fact.again} makes it again" if fact.again else ""
+            return "lost", f"step {fact.step + 1}, forgotten by {fact.place} with {fact.by_run}: {fact.reason}{again}"
         case e.UndoIntent():
             by = f" by {fact.by}" if fact.by else ""
             return "undo", f"step {fact.step + 1}, {fact.cause}{by}"

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from remediator.core import entries as e
+from remediator.core.losses import told_losses
 from remediator.core.messages import (
     BEGIN,
     END,
@@ -100,7 +101,8 @@ def _call_people(
 def _ask_people(after: State, fact: e.ApprovalRequested, routing: Routing) -> list[e.AnyFact]:
     run, incident = after.runs[fact.run], after.incidents.get(fact.incident)
     steps = [f"  {number}. {step.does or step.name}" for number, step in enumerate(run.plan.steps, 1)]
-    asked = [f"Waits for a yes to plan {run.digest}:", *steps, f"remediator approve {fact.incident}"]
+    gone = told_losses(after, run.plan.steps)
+    asked = [f"Waits for a yes to plan {run.digest}:", *steps, *gone, f"remediator approve {fact.incident}"]
     lines = [*(happened(incident) if incident else ()), *asked]
     receivers = (*routing.receivers(incident.severity if incident else ""), *routing.escalate)
     telling = _Telling(what="approval wanted", name=fact.incident, incident=incident, lines=lines, call=BEGIN)

@@ -207,10 +207,10 @@ def order(run: Run, place: int, attempt: int, moment: Moment, by: str = "") -> e
         step=place,
         attempt=attempt,
         action=step.action,
-        key=key_of(run.id, place),
+        key=step.key or key_of(run.id, place),
         issue_by=moment.at + ISSUE_WITHIN,
         timeout=step.timeout,
-        undo_at=moment.at + step.undo_after if step.undo_after is not None else None,
+        undo_at=moment.at + step.undo_after if step.undo_after is not None else step.until,
         dry=run.dry,
         by=by,
     )

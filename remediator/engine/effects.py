@@ -105,7 +105,9 @@ class LiveEffects:
             return Found(presence=Presence.UNDECIDED, sentence=f"there is no action {step.action} any more")
         try:
             async with asyncio.timeout(step.timeout + KILL_GRACE):
-                call = self._call(key_of(run.id, run.step), step, run.incident, run.expires_at, run.issued_at)
+                call = self._call(
+                    step.key or key_of(run.id, run.step), step, run.incident, run.expires_at, run.issued_at
+                )
                 return checked(Found, await action.reconcile(call))
         except Exception as fault:  # noqa: BLE001  (a plug-in: a broken check tells nothing)
             return Found(presence=Presence.UNDECIDED, sentence=f"the check broke ({type(fault).__name__}: {fault})")

@@ -12,9 +12,10 @@ from typing import Protocol
 
 from remediator.core.consequences import Routing
 from remediator.core.facts import Facts, Guard, stricter
+from remediator.core.fitting import Fitting
 from remediator.core.fleet import FleetLimits
 from remediator.core.leases import SILENT_AFTER
-from remediator.core.planning import Fitting, Planner, planned_guards
+from remediator.core.planning import Planner, planned_guards
 from remediator.core.rules import Mode, Ruleset
 from remediator.core.state import Moment, Run, State
 from remediator.engine.effects import Effects

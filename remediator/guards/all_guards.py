@@ -10,6 +10,7 @@ from remediator.guards.concurrency import ConcurrencyGuard
 from remediator.guards.cooldown import CooldownGuard
 from remediator.guards.evidence import RequireGuard, StillFiringGuard, WhenGuard
 from remediator.guards.first_runs import FirstRunsGuard
+from remediator.guards.forgets import ForgetsGuard
 from remediator.guards.inhibited_by import InhibitedByGuard
 from remediator.guards.irreversible import IrreversibleGuard
 from remediator.guards.max_targets import MaxTargetsGuard
@@ -45,6 +46,7 @@ def all_guards() -> tuple[Guard, ...]:
         BlastRadiusGuard(),
         WavesGuard(),
         MaxTargetsGuard(),
+        ForgetsGuard(),
         MinHealthyGuard(),
         TimeIntervalsGuard(),
         StormGuard(),

@@ -83,6 +83,7 @@ class Metrics:
         self.demoted = self._gauge(
             "rule_demoted", "Targets on which a rule is demoted; the whole rule is one more", "rule"
         )
+        self.lost = self._count("effects_lost", "Temporary effects that a step made a place forget", "again")
         self.occurrences = self._count(
             "schedule_occurrences", "Occurrences of schedules by what became of them", "rule", "disposition"
         )
@@ -125,7 +126,7 @@ def count(m: Metrics, entry: e.Entry, seen: Seen) -> None:
             _count_step(m, entry.at, fact, seen)
         case e.RunDecided() | e.RunEnded() | e.VerifyConcluded():
             _count_run(m, entry.at, fact, seen)
-        case e.StormBegan() | e.RunRelapsed() | e.RuleDemoted():
+        case e.StormBegan() | e.RunRelapsed() | e.RuleDemoted() | e.EffectLost():
             _count_brakes(m, fact)
         case e.MessageOutcome():
             _count_message(m, fact)
@@ -146,7 +147,7 @@ def _count_message(m: Metrics, fact: e.MessageOutcome) -> None:
             m.messages_given_up.labels(fact.receiver).inc()
 
 
-def _count_brakes(m: Metrics, fact: e.StormBegan | e.RunRelapsed | e.RuleDemoted) -> None:
+def _count_brakes(m: Metrics, fact: e.StormBegan | e.RunRelapsed | e.RuleDemoted | e.EffectLost) -> None:
     match fact:
         case e.StormBegan():
             m.storms.inc()
@@ -154,6 +155,8 @@ def _count_brakes(m: Metrics, fact: e.StormBegan | e.RunRelapsed | e.RuleDemoted
             m.relapses.labels(fact.rule).inc()
         case e.RuleDemoted():
             m.demotions.labels(fact.rule, fact.mode).inc()
+        case e.EffectLost():
+            m.lost.labels("yes" if fact.again else "no").inc()
 
 
 def _count_alerts(m: Metrics, at: float, fact: e.NotificationDisposed, seen: Seen) -> None:

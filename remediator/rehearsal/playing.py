@@ -14,8 +14,8 @@ from remediator.config.cases import Case
 from remediator.config.cases_model import AlertShape, ByHandShape, PersonShape
 from remediator.core import entries as e
 from remediator.core.consequences import Routing
+from remediator.core.fitting import Fitting
 from remediator.core.fleet import FirstRuns, FleetLimits
-from remediator.core.planning import Fitting
 from remediator.core.rules import Ruleset
 from remediator.core.state import State
 from remediator.engine.effects import DryEffects, LiveEffects

@@ -36,13 +36,23 @@ def targets_of(settings: Settings, storage: Path) -> Targets:
         )
         if named.kumomta is not None
         else KumoTargets(nodes={}),
-        docker=DockerTarget(socket=named.docker.socket, allow=frozenset(named.docker.allow)) if named.docker else None,
+        docker=_docker(settings),
         redis=RedisTargets(servers={name: _redis(name, one) for name, one in named.redis.items()}),
         http=HttpTargets(allow=named.http or ()),
         command=CommandTargets(allow=named.command or (), locks=storage / "locks"),
         alertmanager=_alertmanager(settings),
         prometheus=_prometheus(settings),
     )
+
+
+def _docker(settings: Settings) -> DockerTarget | None:
+    docker, kumo = settings.targets.docker, settings.targets.kumomta
+    if docker is None:
+        return None
+    nodes: dict[str, tuple[str, ...]] = {}
+    for name, node in kumo.nodes.items() if kumo is not None else ():
+        nodes[node.container] = (*nodes.get(node.container, ()), name)
+    return DockerTarget(socket=docker.socket, allow=frozenset(docker.allow), nodes=nodes)
 
 
 def _user(auth: BasicAuth | None) -> tuple[str, Path | None]:

@@ -14,9 +14,9 @@ from remediator import __version__
 from remediator.actions.prometheus_client import Asked, nobody_counts
 from remediator.config import Settings, load_settings
 from remediator.core.brakes import Members
+from remediator.core.fitting import Fitting
 from remediator.core.outcomes import Look, Observation
-from remediator.core.places import places_of
-from remediator.core.planning import Fitting
+from remediator.core.places import forgotten_by, kept_in, places_of
 from remediator.core.plans import PlannedTrust
 from remediator.core.views import ExplanationView, ReloadView
 from remediator.engine.effects import DryEffects, LiveEffects
@@ -193,6 +193,8 @@ def fittings_of(catalogue: Catalogue) -> Mapping[str, Fitting]:
             faults=action.faults,
             describe=action.describe,
             places=partial(places_of, action),
+            kept_in=partial(kept_in, action),
+            forgets=partial(forgotten_by, action),
         )
         for kind, action in catalogue.actions.items()
     }

@@ -18,6 +18,7 @@ import pytest
 from remediator.core import entries as e
 from remediator.core.brakes import Brakes, Waves
 from remediator.core.consequences import Routing
+from remediator.core.fitting import Fitting
 from remediator.core.fleet import FirstRuns, FleetLimits, StormLimits
 from remediator.core.matchers import parse_matcher
 from remediator.core.outcomes import (
@@ -33,8 +34,7 @@ from remediator.core.outcomes import (
     ok,
 )
 from remediator.core.params import Json, Param, ParamType
-from remediator.core.places import places_of
-from remediator.core.planning import Fitting
+from remediator.core.places import forgotten_by, kept_in, places_of
 from remediator.core.rendering import parse_template
 from remediator.core.rules import Check, Condition, Guards, Limit, Mode, OnFailure, Playbook, Rule, Ruleset, Rung, Step
 from remediator.core.state import Run
@@ -145,6 +145,7 @@ class World:
     before_effect: Callable[[Call], None] | None = None
     standing: set[str] = field(default_factory=set)  # keys whose lasting effect is there now
     told: list[Outcome] = field(default_factory=list)  # what the receiver answers first
+    memory: str = ""  # where `keyed_lasting` effects live, if a `once` step (a restart) makes that forget them
     witness: Callable[[str], Awaitable[None]] | None = None  # sees everything that has just arrived
     arrivals: list[Arrival] = field(default_factory=list)  # the ledger with times, for the checker of histories
     place: Callable[[], tuple[float, int]] = lambda: (0.0, 0)  # the time, and the journal's last durable entry
@@ -185,11 +186,16 @@ class WorldAction:
     def places(self, arguments: Mapping[str, Json]) -> Sequence[str]:
         return (f"domain {arguments.get('domain')}",)
 
+    def kept_in(self, arguments: Mapping[str, Json]) -> str:
+        return self._world.memory if self.kind == "keyed_lasting" else ""
+
     async def perform(self, call: Call) -> Outcome:
         if self._world.before_effect is not None:
             self._world.before_effect(call)
         scripted = self._world.outcomes.get(self.kind)
         outcome = scripted.pop(0) if scripted else ok("done", receipt={"id": call.key})
+        if self.kind == "once" and self._world.memory:
+            self._world.standing.clear()
         if self.lasting and outcome.result in {Result.OK, Result.UNKNOWN}:
             self._world.standing.add(call.key)
         await self._world.arrive("do", self.kind, call.key)
@@ -308,8 +314,14 @@ def alert(
 def fitting(action: Action) -> Fitting:
     """What planning needs to know of an action."""
     types = {name: param.type for name, param in action.params.items()}
-    places = partial(places_of, action)
-    return Fitting(params=types, faults=action.faults, describe=action.describe, places=places)
+    return Fitting(
+        params=types,
+        faults=action.faults,
+        describe=action.describe,
+        places=partial(places_of, action),
+        kept_in=partial(kept_in, action),
+        forgets=partial(forgotten_by, action),
+    )
 
 
 ACTIONS = {f"{effect}{tail}": (effect, bool(tail)) for effect in EffectClass for tail in ("", "_lasting")}

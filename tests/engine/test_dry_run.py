@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from remediator.core import entries as e
+from remediator.core.fitting import Fitting
 from remediator.core.outcomes import EffectClass, Found, Look, Observation, Outcome, Presence, UndoOutcome, UndoResult
 from remediator.core.outcomes import ok as done
 from remediator.core.params import Json, Param, ParamType
-from remediator.core.planning import Fitting
 from remediator.core.rules import Guards, Limit, Mode
 from remediator.core.state import Moment, Run, Undo
 from remediator.engine.effects import DryEffects, IntentToken, LiveEffects, token_of

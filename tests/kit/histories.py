@@ -11,7 +11,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -65,12 +65,36 @@ class History:
         for line in self.lines:
             found.setdefault(line.kind, []).append(line)
         object.__setattr__(self, "by_kind", found)
+        if self.arrivals is not None:
+            object.__setattr__(self, "arrivals", list(_by_step(self, self.arrivals)))
 
     def of(self, *kinds: str) -> list[Line]:
         """The entries of these kinds, in order."""
         if len(kinds) == 1:
             return self.by_kind.get(kinds[0], [])
         return [line for line in self.lines if line.kind in kinds]
+
+
+def _by_step(history: History, arrivals: Iterable[Arrival]) -> Iterable[Arrival]:
+    """Arrivals under the step that made them: what is made again after a place forgot it comes under its first key."""
+    made: dict[str, set[str]] = {}
+    for line in history.of("step.intent"):
+        if (name := f"{line.run}/{line.fact['step']}") != line.fact["key"]:
+            made.setdefault(line.fact["key"], {line.fact["key"]}).add(name)
+    for one in arrivals:
+        names = made.get(one.key, set())
+        announced = [
+            f"{line.run}/{line.fact['step']}"
+            for line in history.of("step.intent" if one.what == "do" else "undo.intent")
+            if f"{line.run}/{line.fact['step']}" in names and _before(line, one)
+        ]
+        yield replace(one, key=announced[-1]) if announced else one
+
+
+def _before(line: Line, arrival: Arrival) -> bool:
+    if arrival.head is not None:
+        return line.seq <= arrival.head
+    return arrival.at is None or line.at <= arrival.at + 1.0
 
 
 def from_sqlite(path: Path) -> list[Line]:

@@ -31,6 +31,7 @@ class Standing:
     doubt: bool = False
     tried: Line | None = None
     again: float | None = None
+    instead_of: str = ""  # the same effect, from before it was forgotten
 
 
 class _Temporary:
@@ -55,7 +56,11 @@ class _Temporary:
                 yield from self._undone(key, line)
 
     def _intent(self, key: str, line: Line) -> Found:
-        after, due = planned_step(self._planned, key).get("undo_after"), line.fact.get("undo_at")
+        step, due = planned_step(self._planned, key), line.fact.get("undo_at")
+        after, until = step.get("undo_after"), step.get("until")
+        if until is not None:
+            yield from self._made_again(key, line, step["replaces"], until)
+            return
         if after is None and due is None:
             return
         if after is None or due is None or abs(due - line.at - after) > 1.0:
@@ -63,9 +68,18 @@ class _Temporary:
         before = self.standing.get(key)
         self.standing[key] = Standing(line, due if due is not None else line.at, doubt=before is not None)
 
+    def _made_again(self, key: str, line: Line, first: str, until: float) -> Found:
+        """What a place forgot is made again with its own end, and never after that."""
+        before, due = self.standing.get(first) or self.standing.get(key), line.fact.get("undo_at")
+        if before is None or due != until or abs(due - before.due) > 1.0 or line.at > due:
+            yield Violation("G10", (line.seq,), f"{key} is made again, and not with the end that {first} had")
+        self.standing[key] = Standing(line, until, doubt=key in self.standing, instead_of=first)
+
     def _outcome(self, key: str, line: Line) -> None:
         result = line.fact["outcome"]["result"]
         mine = self.standing[key]
+        if result == "ok":
+            self.standing.pop(mine.instead_of, None)
         if result in {"failed", "not_issued"} and not mine.doubt:
             del self.standing[key]
         else:

@@ -44,7 +44,9 @@ prometheus: {{ url: "http://127.0.0.1:9090/", max_age: 90s, timeout: 3s, {auth} 
 alertmanager: {{ url: "http://127.0.0.1:9093", {auth} }}
 targets:
   kumomta:
-    nodes: {{ mta1: {{ url: "http://127.0.0.1:8000/", {auth} }}, mta2: {{ url: "http://127.0.0.1:8001" }} }}
+    nodes:
+      mta1: {{ url: "http://127.0.0.1:8000/", {auth} }}
+      mta2: {{ url: "http://127.0.0.1:8001", container: kumod }}
     shaping_files: {{ mta1: shaping.toml }}
   docker: {{ socket: docker.sock, allow: [kumod] }}
   redis: {{ cache: {{ url_file: redis_url }}, near: {{ url: "redis://127.0.0.1" }} }}
@@ -66,6 +68,7 @@ targets:
     assert targets.kumo.shaping_files == {"mta1": home.root / "shaping.toml"}
     assert targets.docker is not None
     assert (targets.docker.socket, targets.docker.allow) == (home.root / "docker.sock", frozenset({"kumod"}))
+    assert targets.docker.nodes == {"mta1": ("mta1",), "kumod": ("mta2",)}  # by its own name where none is written
     assert targets.redis is not None
     cache, near = targets.redis.servers["cache"], targets.redis.servers["near"]
     assert (cache.name, cache.host, cache.port) == ("cache", "cache.example", 6380)

@@ -15,11 +15,12 @@ from hypothesis import settings
 from remediator.core import entries as e
 from remediator.core.alerts import Alert, AlertStatus, Notification, identity, parse_notification
 from remediator.core.facts import Evidence, Facts
+from remediator.core.fitting import Fitting
 from remediator.core.fold import fold
 from remediator.core.matchers import parse_matcher
 from remediator.core.outcomes import EffectClass, Outcome, Result
 from remediator.core.params import Json, ParamType
-from remediator.core.planning import Fitting, Planner, dispose
+from remediator.core.planning import Planner, dispose
 from remediator.core.plans import Plan, PlannedCheck, PlannedGuards, PlannedLimit, PlannedStep
 from remediator.core.rendering import parse_template
 from remediator.core.rules import Guards, Mode, OnError, OnFailure, Playbook, Rule, Ruleset, Rung, Step

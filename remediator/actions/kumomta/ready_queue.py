@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import msgspec
 
-from remediator.actions.defaults import OnNode, WithoutCheck, WithoutUndo
+from remediator.actions.defaults import InNodeMemory, OnNode, WithoutCheck, WithoutUndo
 from remediator.actions.http_client import deadline
 from remediator.actions.kumomta.client import SUSPEND_READY, Kumod, Unreadable
 from remediator.actions.kumomta.looks import ready_counts
@@ -51,7 +51,7 @@ def _order(kumod: Kumod, call: Call) -> Order | Unreadable:
     )
 
 
-class SuspendReadyQueue(OnNode):
+class SuspendReadyQueue(InNodeMemory):
     """Suspends one ready queue until a given moment."""
 
     kind: ClassVar[str] = "kumomta.suspend_ready_queue"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
-from remediator.actions.defaults import OnNode
+from remediator.actions.defaults import node_place
 from remediator.actions.http_client import deadline
 from remediator.actions.kumomta.client import SUSPEND_READY, Entry, Kumod, Unreadable
 from remediator.actions.kumomta.looks import METRICS, by_label
@@ -40,7 +40,7 @@ MOST = 100
 _CLIENT = "smtp_client:"
 
 
-class SuspendSource(OnNode):
+class SuspendSource:
     """Suspends every ready queue of one source whose site another source has served too, until a given moment."""
 
     kind: ClassVar[str] = "kumomta.suspend_source"
@@ -62,6 +62,15 @@ class SuspendSource(OnNode):
             return ["no address"]
         found = self._kumod.source(ip) if self._kumod.targets is not None else None
         return [found.sentence] if isinstance(found, Unreadable) else []
+
+    def places(self, arguments: Mapping[str, Json]) -> Sequence[str]:
+        """The node that sends from there."""
+        found = self._kumod.source(arguments.get("ip"))
+        return () if isinstance(found, Unreadable) else (node_place(found[0].name),)
+
+    def kept_in(self, arguments: Mapping[str, Json]) -> str:
+        """That node's memory."""
+        return next(iter(self.places(arguments)), "")
 
     def describe(self, arguments: Mapping[str, Json]) -> str:
         """Whose mail other sources would take over."""

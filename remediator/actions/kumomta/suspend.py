@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from remediator.actions.defaults import OnNode, WithoutCheck, WithoutUndo
+from remediator.actions.defaults import InNodeMemory, OnNode, WithoutCheck, WithoutUndo
 from remediator.actions.kumomta.client import SUSPEND, Kumod, Unreadable
 from remediator.actions.kumomta.orders import Order, clear, find, lift, place
 from remediator.actions.kumomta.selectors import (
@@ -50,7 +50,7 @@ async def suspend_until(kumod: Kumod, order: Order | Unreadable, call: Call) -> 
     return await place(kumod, order, call, {"expires": instant(call.expires_at)})
 
 
-class Suspend(OnNode):
+class Suspend(InNodeMemory):
     """Suspends the scheduled queues of a domain, tenant or campaign until a given moment."""
 
     kind: ClassVar[str] = "kumomta.suspend"

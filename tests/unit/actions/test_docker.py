@@ -14,6 +14,8 @@ from remediator.actions.docker import DockerRestart
 from remediator.actions.http_client import HttpClient
 from remediator.actions.targets import DockerTarget
 from remediator.core.outcomes import Presence, Result
+from remediator.core.places import kept_in, places_of
+from remediator.plugins import describe_catalogue
 from remediator.ports import Call
 
 MakeCall = Callable[..., Call]
@@ -191,3 +193,24 @@ async def test_a_timeout_that_leaves_no_room_is_refused(
 )
 def test_what_is_not_allowed_is_refused(action: DockerRestart, change: dict[str, Any]) -> None:
     assert action.faults({**CONTAINER, **change})
+
+
+def test_a_restart_tells_which_container_and_which_kumods_forget() -> None:
+    nodes = {"kumod": ("mta1:8000", "mta2:8000")}
+    action = DockerRestart(DockerTarget(socket=Path("/x"), allow=frozenset({"kumod"}), nodes=nodes), http=None)
+    assert action.places({"container": "kumod"}) == ("container kumod",)
+    assert action.forgets({"container": "kumod"}) == ["node mta1:8000", "node mta2:8000"]
+    assert action.forgets({"container": "other"}) == []
+    assert DockerRestart(None, http=None).forgets({"container": "kumod"}) == []
+
+
+def test_actions_on_kumod_and_redis_tell_where_they_act_and_what_a_restart_loses() -> None:
+    actions = describe_catalogue().actions
+    kumod = {"node": "mta1", "domain": "example.com", "server": "cache", "ip": "192.0.2.1"}
+    told = {kind: (places_of(one, kumod), kept_in(one, kumod)) for kind, one in actions.items()}
+    in_memory = {"kumomta.suspend", "kumomta.suspend_ready_queue"}
+    assert {kind for kind, (_, where) in told.items() if where == "node mta1"} == in_memory
+    on_node = {kind for kind in actions if kind.startswith("kumomta.")} - {"kumomta.suspend_source"}
+    assert {kind for kind, (places, _) in told.items() if places == ("node mta1",)} == on_node
+    assert told["redis.config_set"] == (("redis cache",), "redis cache")
+    assert told["command"] == ((), "")

@@ -82,6 +82,7 @@ TOLD = {
     "schedule.due": (
         "due", "daily-check, 2026-11-24 10:27:40Z: planned: plan 5f2a11c09d3be774, mode auto",
     ),
+    "effect.lost": ("lost", "step 1, forgotten by node mta1 with inc-9d2mv4xk.1: a pause; inc-4h8wq6tz makes it again"),
     "quarantined": ("quarantined", "notification 6: KeyError: 'x'"),
 }  # fmt: skip
 
