@@ -40,7 +40,7 @@ def test_the_other_half_is_for_names_with_many_records() -> None:
 
 def test_a_flood_of_names_that_are_seen_once_earns_nothing_and_costs_no_memory() -> None:
     table = Table(places=4, quiet=HOUR)
-    for turn in range(5 * CANDIDATES):
+    for turn in range((EARN + 5) * CANDIDATES):
         table.add(f"junk-{turn}", "delivered", 0.0)
     assert len(names(table)) == 2
     assert len(table._candidates) == CANDIDATES
