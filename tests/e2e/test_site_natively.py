@@ -136,3 +136,22 @@ def test_the_service_s_own_check_finds_no_fault_in_the_site_s_settings(made: Pre
     argv = [sys.executable, "-m", "remediator", "check", "--config.file", str(settings), "--lint-fatal"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("service", "program", "command", "file"),
+    [
+        ("prometheus", "promtool", ["check", "config"], "prometheus.yml"),
+        ("alertmanager", "amtool", ["check-config"], "alertmanager.yml"),
+    ],
+)
+def test_the_neighbours_own_tools_take_their_files(
+    made: Prepared, service: str, program: str, command: list[str], file: str
+) -> None:
+    found = shutil.which(program)
+    assert found, f"{program} is missing: apt-get install prometheus prometheus-alertmanager"
+    text = (made.root / "compose" / "state" / file).read_text()
+    here = write(made.root / "monitoring" / file, native(text, hosts={}, paths=secret_paths(SITE, service, made)))
+    done = subprocess.run([found, *command, here], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "/run/secrets" not in here.read_text()

@@ -17,6 +17,8 @@ from typing import Any
 
 import yaml
 
+from remediator.demo.stage import free_port
+
 HOUSE = Path(__file__).resolve().parents[2]
 COMPOSE = HOUSE / "compose"
 # Where each service answers inside the site; what the files say of it is checked against this by tests/unit/test_compose.py.
@@ -90,6 +92,7 @@ def prepared(root: Path) -> Prepared:
     """Copies compose/ below `root` and runs its `prepare`."""
     root.mkdir(mode=0o700, exist_ok=True)
     shutil.copytree(COMPOSE, root / "compose", ignore=shutil.ignore_patterns("secrets", "state"))
+    shutil.copytree(HOUSE / "monitoring", root / "monitoring")
     subprocess.run([root / "compose" / "prepare", "--here"], check=True, capture_output=True)
     return Prepared(root)
 
@@ -113,3 +116,54 @@ def write(path: Path, text: str) -> Path:
     path.write_text(text, encoding="utf-8")
     path.chmod(0o600)
     return path
+
+
+class Here:
+    """The site on loopback: a free port for every address in it, and its files rewritten to that, below `root`.
+
+    `address("prometheus", 9090)` is where a service answers here; `config("redis", "/etc/redis/redis.conf")` is the file
+    that a container would read at that path. Directories in containers (`/data`, `/etc/prometheus`) become ones below
+    `root`, named by the service. Starting the processes is the caller's.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.site = Site()
+        self.made = prepared(root)
+        self._root = root
+        self._ports = {(service, port): free_port() for service, ports in PORTS.items() for port in ports}
+
+    def address(self, service: str, port: int) -> str:
+        """Where a service answers, as `127.0.0.1:port`."""
+        return f"127.0.0.1:{self._ports[service, port]}"
+
+    def place(self, service: str, path: str) -> Path:
+        """The directory here for one in a container."""
+        found = self._root / "here" / service / path.strip("/")
+        found.mkdir(parents=True, exist_ok=True)
+        return found
+
+    def config(self, service: str, path: str) -> Path:
+        """The file that the container of `service` reads at `path`, rewritten; files beside it in its mount come along."""
+        target = self.place(service, str(Path(path).parent)) / Path(path).name
+        return write(target, self._native(service, self._source(service, path).read_text(encoding="utf-8")))
+
+    def _source(self, service: str, path: str) -> Path:
+        for mount in sorted(self.site.mounts(service), key=lambda one: -len(one.target)):
+            if mount.source.startswith("./") and (path == mount.target or path.startswith(mount.target + "/")):
+                place = self.made.root if (self.made.root / mount.source).exists() else HOUSE
+                return place / mount.source / path[len(mount.target) :].strip("/")
+        raise KeyError(f"{service} has no file at {path}")
+
+    def _native(self, service: str, text: str) -> str:
+        hosts = {f"{name}:{port}": self.address(name, port) for name, port in self._ports}
+        hosts |= {f"0.0.0.0:{port}": self.address(service, port) for port in PORTS[service]}
+        paths: dict[str, Path | str] = dict(secret_paths(self.site, service, self.made))
+        for mount in self.site.mounts(service):
+            source = mount.source
+            if Path(mount.target).suffix:
+                continue  # a file: what names it is the command line
+            here = (
+                self.made.root / source if source.startswith("./compose/state") else self.place(service, mount.target)
+            )
+            paths[mount.target] = HOUSE / source if source in {"./rules", "./monitoring/grafana/dashboards"} else here
+        return native(text, hosts=hosts, paths=paths)

@@ -24,11 +24,10 @@ from remediator.exporter.records import Reading
 from remediator.exporter.series import Posts
 from remediator.exporter.tally import Tally
 from remediator.system import SystemClock
-from tests.kit.stack import COMPOSE, HOUSE, PORTS, Prepared, Site, native, prepared, secret_paths, write
+from tests.kit.stack import COMPOSE, HOUSE, PORTS, Here, Prepared, Site, native, prepared, secret_paths, write
 
 SITE = Site()
 NAMES = sorted(SITE.services)
-HERE = sorted(set(NAMES) - {"prometheus", "alertmanager", "grafana"})  # whose files are all in this tree
 OURS = [name for name in NAMES if SITE.services[name]["image"].startswith("remediator:")]
 PINNED = re.compile(r"[a-z0-9./-]+:v?[0-9]+(?:\.[0-9]+)+[A-Za-z0-9.-]*")
 # What a container may change outside its volumes: the rates, and the Engine behind the proxy.
@@ -77,7 +76,7 @@ def test_only_mail_is_open_to_the_world(name: str) -> None:
         assert int(text.rpartition(":")[2]) in PORTS[name]
 
 
-@pytest.mark.parametrize("name", HERE)
+@pytest.mark.parametrize("name", NAMES)
 def test_what_is_mounted_is_there_and_read_only_unless_it_is_meant_to_change(name: str, made: Prepared) -> None:
     for mount in SITE.mounts(name):
         if mount.is_volume:
@@ -209,23 +208,28 @@ def test_running_prepare_again_changes_nothing(made: Prepared) -> None:
 
 
 # ── settings ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-def config_files(name: str) -> list[Path]:
-    """The files of the repository that a container reads its configuration from."""
-    found: list[Path] = []
+def config_files(name: str, made: Prepared) -> list[Path]:
+    """The files that a container reads its configuration from; of two at one place the one mounted over the other."""
+    found: dict[str, Path] = {}
     for mount in SITE.mounts(name):
-        path = HOUSE / mount.source
-        if mount.source.startswith("./") and path.exists():
-            found += (
+        path = made.root / mount.source
+        if not mount.source.startswith("./") or not path.exists():
+            path = HOUSE / mount.source
+        if mount.source.startswith("./"):
+            inner = (
                 [path]
                 if path.is_file()
                 else [one for one in path.rglob("*") if one.suffix in {".yml", ".lua", ".toml"}]
             )
-    return found
+            found |= {f"{mount.target}/{one.relative_to(path)}".removesuffix("/."): one for one in inner}
+    return list(found.values())
 
 
-@pytest.mark.parametrize("name", HERE)
-def test_every_secret_that_a_file_names_is_there_and_every_one_that_is_there_is_named(name: str) -> None:
-    text = "\n".join(path.read_text(encoding="utf-8") for path in config_files(name))
+@pytest.mark.parametrize("name", NAMES)
+def test_every_secret_that_a_file_names_is_there_and_every_one_that_is_there_is_named(
+    name: str, made: Prepared
+) -> None:
+    text = "\n".join(path.read_text(encoding="utf-8") for path in config_files(name, made))
     text += json.dumps([SITE.services[name].get(key) for key in ("environment", "healthcheck", "command")])
     lines = [line for line in text.splitlines() if not line.lstrip().startswith(("#", "--"))]
     named = set(re.findall(r"/run/secrets/[a-z.-]+[a-z]", "\n".join(lines)))
@@ -233,12 +237,13 @@ def test_every_secret_that_a_file_names_is_there_and_every_one_that_is_there_is_
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_address_that_a_file_names_is_a_service_that_listens_there(name: str) -> None:
+def test_every_address_that_a_file_names_is_a_service_that_listens_there(name: str, made: Prepared) -> None:
     known = {f"{service}:{port}" for service, ports in PORTS.items() for port in ports}
-    text = "\n".join(path.read_text(encoding="utf-8") for path in config_files(name))
+    text = "\n".join(path.read_text(encoding="utf-8") for path in config_files(name, made))
     found = re.findall(r"(?:https?|redis)://([a-z][a-z0-9-]*:[0-9]+)", text)
     found += re.findall(r"targets: \[\"([a-z][a-z-]*:[0-9]+)\"\]", text)
     assert {one for one in found if not one.startswith(("localhost:", "d:"))} <= known
+    assert found or name in {"redis", "docker-proxy", "kumo-exporter"}
 
 
 def test_the_settings_of_the_service_load_in_dry_run_and_find_their_rules(made: Prepared, tmp_path: Path) -> None:
@@ -286,6 +291,34 @@ def test_the_ips_that_the_exporter_s_file_shows_are_right_when_they_are_uncommen
     text = re.sub(r"(?m)^  # (ips:|  - )", r"  \1", (COMPOSE / "exporter.yml").read_text())
     text = native(text, hosts={}, paths=secret_paths(SITE, "kumo-exporter", made))
     assert load_exporter_settings(write(tmp_path / "exporter.yml", text)).reputation.ips == (("192.0.2.25", "ip-1"),)
+
+
+def test_prometheus_and_alertmanager_show_the_tokens_that_are_asked_of_them(made: Prepared) -> None:
+    prometheus = yaml.safe_load((made.root / "compose/state/prometheus.yml").read_text())
+    shown = {
+        job["job_name"]: made.secret(SITE.secrets("prometheus")[job["authorization"]["credentials_file"]])
+        for job in prometheus["scrape_configs"]
+        if "authorization" in job
+    }
+    assert shown == {
+        "remediator": made.secret("remediator-scrape-token"),
+        "kumo-exporter": made.secret("exporter-scrape-token"),
+    }
+    alertmanager = yaml.safe_load((made.root / "compose/state/alertmanager.yml").read_text())
+    (hook,) = next(one for one in alertmanager["receivers"] if one["name"] == "remediator")["webhook_configs"]
+    secret = SITE.secrets("alertmanager")[hook["http_config"]["authorization"]["credentials_file"]]
+    assert made.secret(secret) == made.secret("remediator-webhook-token")
+
+
+def test_prometheus_calls_the_node_as_the_service_does() -> None:
+    jobs = yaml.safe_load((HOUSE / "monitoring/prometheus.yml").read_text())["scrape_configs"]
+    (node,) = next(job for job in jobs if job["job_name"] == "kumod")["static_configs"]
+    assert node["labels"]["instance"] == SITE.services["kumod"]["container_name"]
+
+
+def test_grafana_finds_its_dashboards_where_they_are_mounted() -> None:
+    provider = yaml.safe_load((HOUSE / "monitoring/grafana/provisioning/dashboards/remediator.yml").read_text())
+    assert provider["providers"][0]["options"]["path"] in {mount.target for mount in SITE.mounts("grafana")}
 
 
 def test_redis_forgets_nothing() -> None:
@@ -527,6 +560,27 @@ def test_tenant_and_campaign_come_from_headers_and_do_not_leave(policy: Policy) 
     )
     assert seen == {"tenant": "acme"}
     assert set(removed) == {"x-tenant", "x-campaign"}
+
+
+def test_the_whole_site_can_be_had_on_loopback(tmp_path: Path) -> None:
+    here = Here(tmp_path / "site")
+    settings = load_settings(here.config("remediator", "/etc/remediator/remediator.yml"))
+    assert settings.prometheus is not None
+    assert settings.prometheus.url == f"http://{here.address('prometheus', 9090)}"
+    assert settings.web.listen_address == here.address("remediator", 9097)
+    assert rule_paths(settings)[0].parent == HOUSE / "rules"
+    assert settings.targets.kumomta is not None
+    assert settings.targets.kumomta.shaping_files["mta1"].is_file()
+    assert load_exporter_settings(here.config("kumo-exporter", "/etc/remediator/exporter.yml")).warnings == ()
+    prometheus = here.config("prometheus", "/etc/prometheus/prometheus.yml").read_text()
+    assert f'targets: ["{here.address("kumo-exporter", 9925)}"]' in prometheus
+    alertmanager = here.config("alertmanager", "/etc/alertmanager/alertmanager.yml").read_text()
+    assert f"http://{here.address('remediator', 9097)}/api/v1/alerts" in alertmanager
+    for text in (prometheus, alertmanager):
+        assert "/run/secrets" not in text
+        assert not re.search(r"(?:remediator|kumod|alertmanager|exporter):[0-9]", text)
+    with pytest.raises(KeyError, match="has no file at /etc/passwd"):
+        here.config("redis", "/etc/passwd")
 
 
 def test_the_yaml_of_the_site_is_plain() -> None:
