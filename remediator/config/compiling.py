@@ -19,7 +19,7 @@ from remediator.config.compiling_brakes import (
     compile_min_healthy,
     compile_trust,
 )
-from remediator.config.compiling_schedule import check_start, compile_schedule, target_labels
+from remediator.config.compiling_schedule import check_start, compile_schedule, target_labels, warn_of_rhythm
 from remediator.config.documents import Document, Path
 from remediator.config.faults import Faults, shape_keys
 from remediator.config.placeholders import Blanks, has_ratio, plain_text, read_query, read_template
@@ -144,6 +144,7 @@ class _RuleCompiler:
         approval = shape.approval or self._defaults.approval
         self._check_texts()
         self._warn_of_ratio()
+        warn_of_rhythm(self.site, schedule, guards)
         if any(problem.severity == "error" for problem in self._faults.problems[before:]):
             return None
         return Rule(

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 from remediator.config.compiling_brakes import Site
 from remediator.config.placeholders import plain_text
 from remediator.config.rules_model import RuleShape
+from remediator.core.durations import format_duration
 from remediator.core.params import check_scope
+from remediator.core.rules import Guards
 from remediator.core.schedules import Missed, Schedule, parse_schedule
 
 WITHIN = 3600.0
 SEVERITY = "info"
+# So many occurrences, of so long (s), are looked at for a schedule's rhythm.
+LOOKED_AT = 200
+LOOKED_BEYOND = 400 * 86_400.0
 
 
 def target_labels(shape: RuleShape) -> list[str]:
@@ -75,6 +83,30 @@ def compile_schedule(site: Site, shape: RuleShape) -> Schedule | None:
         place = (*path, inner) if (*path, inner) in site.document.spots else path
         site.faults.error(site.document.at(place), "bad-schedule", sentence, fix)
         return None
+
+
+def warn_of_rhythm(site: Site, schedule: Schedule | None, guards: Guards) -> None:
+    """Tells where the rule's own limits hold back what its schedule starts."""
+    moments = _moments(schedule) if schedule is not None else []
+    limit, position = guards.rate_limit, site.document.key((*site.path, "schedule"))
+    most = max((sum(0 <= other - first < limit.window for other in moments) for first in moments), default=0)
+    if most > limit.count:
+        window = format_duration(limit.window)
+        sentence = f"this comes up to {most} times in {window}, and rate_limit allows {limit.count}"
+        fix = f"write for example guards: {{ rate_limit: {most} per {window} }}"
+        site.faults.warning(position, "schedule-held-back", sentence, fix)
+    gap = min((later - first for first, later in itertools.pairwise(moments)), default=math.inf)
+    if gap <= guards.cooldown:
+        sentence = f"this comes every {format_duration(gap)}, and the cooldown is {format_duration(guards.cooldown)}"
+        site.faults.warning(position, "schedule-held-back", sentence, "write guards: { cooldown: 0 }")
+
+
+def _moments(schedule: Schedule) -> list[float]:
+    """The first occurrences ever, as far as they show its rhythm."""
+    first = schedule.following(0.0)
+    end = (first if first is not None else 0.0) + LOOKED_BEYOND
+    near = itertools.takewhile(lambda at: at < end, schedule.occurrences(0.0))
+    return list(itertools.islice(near, LOOKED_AT))
 
 
 def _check_target(site: Site, shape: RuleShape) -> None:

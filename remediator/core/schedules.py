@@ -65,14 +65,14 @@ class Schedule:
 
     def following(self, after: float) -> float | None:
         """The first occurrence later than `after` (unix s); None if none comes within fifty years."""
-        return next(self._from(after), None)
+        return next(self.occurrences(after), None)
 
     def latest(self, after: float, until: float) -> float | None:
         """The last occurrence later than `after` and not later than `until` (unix s), if there is one."""
         for back in _LOOKS_BACK:
             start = max(after, until - back)
             found = None
-            for moment in self._from(start):
+            for moment in self.occurrences(start):
                 if moment > until:
                     break
                 found = moment
@@ -80,7 +80,7 @@ class Schedule:
                 return found
         return None
 
-    def _from(self, after: float) -> Iterator[float]:
+    def occurrences(self, after: float) -> Iterator[float]:
         """All occurrences later than `after`, in order; a fixed time that is lived twice could else come once more."""
         start = datetime.fromtimestamp(after, self.zone)
         for moment in CronSim(self.cron, start):

@@ -183,6 +183,26 @@ def test_a_schedule_arrives_with_its_target(everything: Loaded) -> None:
     assert everything.ruleset.index.matching({"instance": "mta1"}) == ()
 
 
+@pytest.mark.parametrize(
+    ("cron", "guards", "told"),
+    [
+        ("0 9,14,20 * * *", "", []),
+        ("0 3 * * SUN#1", "cooldown: 1d", []),
+        ("0 0 * 2 MON#5", "cooldown: 1d", []),
+        ("0 * * * *", "", ["this comes up to 6 times in 6h, and rate_limit allows 2"]),
+        ("*/15 * * * *", "rate_limit: 96 per 1d", ["this comes every 15m, and the cooldown is 30m"]),
+        ("0 9 * * *", "cooldown: 1d, rate_limit: 2 per 1d", ["this comes every 1d, and the cooldown is 1d"]),
+    ],
+)
+def test_a_schedule_that_the_rules_own_limits_hold_back_is_told(
+    load: Load, cron: str, guards: str, told: list[str]
+) -> None:
+    text = rules(f"guards: {{ {guards} }}" if guards else "")
+    match = next(line for line in text.splitlines() if line.strip().startswith("match:"))
+    text = text.replace(match, f'    schedule: "{cron}"').replace("group_by: instance", "target: { instance: mta1 }")
+    assert [one.sentence for one in load(text).warnings if one.name == "schedule-held-back"] == told
+
+
 def test_literal_arguments_have_the_types_their_plug_in_declares(everything: Loaded) -> None:
     slow = everything.ruleset.playbooks["slow-down"]
     body = slow.steps[1].arguments["body"]
