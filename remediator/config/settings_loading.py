@@ -44,7 +44,7 @@ from remediator.core.space import SpaceLimits
 from remediator.errors import InvalidConfiguration, Position, Problem
 
 if TYPE_CHECKING:
-    from remediator.config.settings_model import TargetsShape
+    from remediator.config.settings_model import StorageShape, TargetsShape
 
 # Files beside the rules that hold their tests.
 TESTS = "_test.yml"
@@ -107,14 +107,7 @@ class _SettingsCompiler:
             rule_files=tuple(os.path.join(self._directory, pattern) for pattern in shape.rule_files),  # noqa: PTH118
             prometheus=self._prometheus(),
             alertmanager=self._alertmanager(),
-            storage=StorageSettings(
-                path=self.plain(shape.storage.path),
-                retention=shape.storage.retention,
-                max_size=shape.storage.max_size,
-                archive=self.plain(shape.storage.archive) if shape.storage.archive is not None else None,
-                anchor_file=self.plain(shape.storage.anchor_file) if shape.storage.anchor_file is not None else None,
-                space=SpaceLimits(free=shape.storage.min_free, percent=shape.storage.min_free_percent),
-            ),
+            storage=self._storage(shape.storage),
             web=self._web(shape.web),
             limits=self._limits(shape.limits),
             receivers=self._receivers(),
@@ -127,6 +120,22 @@ class _SettingsCompiler:
             time_intervals=intervals,
             targets=self._targets(shape.targets),
             warnings=self._faults.sorted(),
+        )
+
+    def _storage(self, shape: StorageShape) -> StorageSettings:
+        path = self.plain(shape.path)
+        anchors = self.plain(shape.anchor_file) if shape.anchor_file is not None else None
+        if anchors is not None and _normal(anchors).is_relative_to(_normal(path)):
+            sentence = f"{anchors} lies beside the journal: whoever rewrites the one can rewrite the other"
+            fix = "put it on another disk or host, where this service may only add to it"
+            self._faults.warning(self._document.at(("storage", "anchor_file")), "near-anchors", sentence, fix)
+        return StorageSettings(
+            path=path,
+            retention=shape.retention,
+            max_size=shape.max_size,
+            archive=self.plain(shape.archive) if shape.archive is not None else None,
+            anchor_file=anchors,
+            space=SpaceLimits(free=shape.min_free, percent=shape.min_free_percent),
         )
 
     def _limits(self, shape: LimitsShape) -> LimitSettings:
@@ -291,3 +300,8 @@ class _SettingsCompiler:
             shaping_files={name: self.plain(text) for name, text in kumo.shaping_files.items()},
             sources={ip: SourceSettings(node=one.node, source=one.source) for ip, one in kumo.sources.items()},
         )
+
+
+def _normal(path: FilePath) -> FilePath:
+    """The path without dots; nothing is asked of the disk."""
+    return FilePath(os.path.abspath(path))  # noqa: PTH100  (resolve would follow links, and refuse some texts)

@@ -14,9 +14,11 @@ import pytest
 from remediator.core import entries as e
 from remediator.core.chain import Head
 from remediator.core.snapshots import freeze
+from remediator.core.space import Room
 from remediator.engine.journal import Journal
 from remediator.engine.parts import Keeping
 from remediator.engine.retention import Retention
+from remediator.engine.space import Space
 from remediator.errors import CorruptJournal, StoreError
 from remediator.ports import Snapshot
 from remediator.stores.memory import Disk, MemoryStore
@@ -233,3 +235,29 @@ async def test_a_stop_between_checkpoint_and_deletion_is_finished_by_the_next_pr
     async with rig.engine():
         await rig.clock.run(5.0)
         assert rig.store.disk.start.seq == 9
+
+
+class NoRoom:
+    """A disk on which only the space put by is left."""
+
+    async def room(self) -> Room:
+        return Room(free=0, total=1)
+
+    def spent(self) -> bool:
+        return True
+
+
+async def test_on_a_full_disk_nothing_is_pruned_for_deleting_writes_too(rig: Rig) -> None:
+    async with rig.engine() as engine:
+        await rig.accept(engine, rig.alert())
+        await rig.clock.until(lambda: rig.idle(engine))
+        await rig.accept(engine, rig.alert(resolved_at=rig.clock.now()))
+        await rig.clock.run(2 * DAY)
+        rig.clock.wall += 40 * DAY
+        rig.clock.mono += 40 * DAY
+        with_room, engine.parts.space = engine.parts.space, Space(NoRoom())
+        assert await prune_all(rig, engine, retention=30 * DAY) == []
+        assert rig.store.disk.start == Head()
+        engine.parts.space = with_room
+        await prune_all(rig, engine, retention=30 * DAY)
+        assert rig.store.disk.start.seq > 0

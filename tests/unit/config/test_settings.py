@@ -17,6 +17,7 @@ from remediator.config.settings import (
 )
 from remediator.core.fleet import FirstRuns, FleetLimits, StormLimits
 from remediator.core.rules import Limit, Mode
+from remediator.core.space import SpaceLimits
 from remediator.errors import InvalidConfiguration
 
 WHOLE = """
@@ -150,6 +151,28 @@ def test_a_secret_that_others_may_read_is_a_warning(directory: Path) -> None:
     (warning,) = load_settings(write(directory, WHOLE)).warnings
     assert (warning.name, warning.severity, warning.position.line) == ("readable-secret", "warning", 11)
     assert warning.fix == f"chmod go= {directory / 'other'}"
+
+
+def test_what_stops_new_work_and_where_heads_are_published_can_be_set(directory: Path) -> None:
+    text = "storage: { path: data, anchor_file: ../far/anchors, min_free: 64MiB, min_free_percent: 0 }\n"
+    settings = load_settings(write(directory, text))
+    assert settings.storage.space == SpaceLimits(free=64 * 1024 * 1024, percent=0)
+    assert settings.storage.anchor_file == directory / "../far/anchors"
+    assert settings.warnings == ()
+    assert load_settings(write(directory, "mode: off\n")).storage.space == SpaceLimits(free=200 * 1024**2, percent=5)
+
+
+@pytest.mark.parametrize("place", ["data/anchors", "far/../data/x/anchors", "./data/anchors"])
+def test_anchors_beside_the_journal_are_a_warning(place: str, directory: Path) -> None:
+    (warning,) = load_settings(write(directory, f"storage: {{ path: data, anchor_file: {place} }}\n")).warnings
+    assert (warning.name, warning.severity, warning.position.line) == ("near-anchors", "warning", 1)
+    assert "whoever rewrites the one can rewrite the other" in warning.sentence
+
+
+@pytest.mark.parametrize("percent", ["51", "-1", "five", "5%"])
+def test_a_share_of_the_disk_is_a_whole_number_up_to_half(percent: str, directory: Path) -> None:
+    with pytest.raises(InvalidConfiguration, match=r"out-of-range|wrong-type"):
+        load_settings(write(directory, f"storage: {{ min_free_percent: {percent} }}\n"))
 
 
 def test_a_missing_secret_is_a_warning_until_it_is_read(directory: Path) -> None:
