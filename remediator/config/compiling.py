@@ -19,6 +19,7 @@ from remediator.config.compiling_brakes import (
     compile_min_healthy,
     compile_trust,
 )
+from remediator.config.compiling_dependencies import check_dependency
 from remediator.config.compiling_schedule import check_start, compile_schedule, target_labels, warn_of_rhythm
 from remediator.config.documents import Document, Path
 from remediator.config.faults import Faults, shape_keys
@@ -160,6 +161,7 @@ class _RuleCompiler:
             locks=locks,
             give_up=min(shape.give_up or self._defaults.give_up or GIVE_UP, self._known.max_wait),
             approval_timeout=approval.timeout if approval else APPROVAL_TIMEOUT,
+            stop=shape.stop,
             source=self._item.source,
             schedule=schedule,
             target=dict(shape.target or {}),
@@ -220,6 +222,7 @@ class _RuleCompiler:
         for name in ("mute_time_intervals", "active_time_intervals"):
             self._check_intervals(name)
         check_waves(self.site, own, file)
+        check_dependency(self.site, self._shape, own, file, self._known.playbooks)
         usual = Guards()
         return Guards(
             cooldown=_first(own.cooldown, file.cooldown, usual.cooldown),

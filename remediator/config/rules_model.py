@@ -173,6 +173,10 @@ class RuleShape(Shape):
     give_up: PositiveSeconds | None = Field(
         default=None, description="How long a run may wait for its guards. Default 4h."
     )
+    stop: Switch = Field(
+        default=False,
+        description="Where this rule takes an alert on, rules that stand later are not asked about it. Default false.",
+    )
     approval: ApprovalShape | None = Field(default=None, description="How long a person has to approve (mode approve).")
 
 
@@ -347,7 +351,7 @@ class RulesFile(Shape):
     noun: ClassVar[str] = "a rules file"
     version: Version = Field(description="The version of this format: 1.")
     defaults: DefaultsShape | None = Field(default=None, description="What rules of this file say if they say nothing.")
-    rules: list[RuleShape] = Field(default_factory=list, description="When to act; their order has no meaning.")
+    rules: list[RuleShape] = Field(default_factory=list, description="When to act; their order counts only for stop.")
     playbooks: list[PlaybookShape] = Field(
         default_factory=list, description="How to act; rules of all files may use them."
     )

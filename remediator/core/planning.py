@@ -18,6 +18,7 @@ from remediator.core.durations import format_duration
 from remediator.core.fitting import Fitting
 from remediator.core.forgetting import next_number
 from remediator.core.measures import planned_fleet, planned_trust
+from remediator.core.misses import nearest_miss, stops
 from remediator.core.params import Json, ParamType, check_scope, parse_value
 from remediator.core.places import place_of
 from remediator.core.plans import (
@@ -147,8 +148,17 @@ class _Draft:
         ruleset = self._planner.ruleset
         found = ruleset.index.matching(alert.labels)
         if not found:
-            return (e.Disposal(disposition="unmatched", reason=nearest_miss(ruleset, alert.labels)),)
-        return tuple(self._apply(ruleset.rules[place], alert, episode) for place in found)
+            reason = nearest_miss(ruleset, alert.labels, alert.annotations)
+            return (e.Disposal(disposition="unmatched", reason=reason),)
+        disposals: list[e.Disposal] = []
+        stopped = ""
+        for rule in (ruleset.rules[place] for place in found):
+            if stopped:
+                disposals.append(e.Disposal(disposition="suppressed", rule=rule.name, reason=stops(stopped)))
+                continue
+            disposals.append(self._apply(rule, alert, episode))
+            stopped = rule.name if rule.stop and disposals[-1].disposition in _TAKEN_ON else ""
+        return tuple(disposals)
 
     def _apply(self, rule: Rule, alert: Alert, episode: str) -> e.Disposal:
         mode = min(rule.mode, self._planner.server_mode)
@@ -208,13 +218,7 @@ def _is_old_end(known: Episode | None, alert: Alert) -> bool:
     return known is not None and alert.ends_at is not None and alert.ends_at < known.latest_start
 
 
-def nearest_miss(ruleset: Ruleset, labels: Mapping[str, str]) -> str:
-    """Why no rule matched, by the rule that came closest."""
-    miss = ruleset.index.nearest(labels)
-    if miss is None:
-        return "no rule comes near it" if ruleset.rules else "no rules are loaded"
-    failed = "; ".join(f"{matcher} (got {labels.get(matcher.label, '')!r})" for matcher in miss.failed)
-    return f"nearest miss: rule {ruleset.rules[miss.rule].name}: {failed}"
+_TAKEN_ON = frozenset({"planned", "joined"})
 
 
 def target_of(rule: Rule, labels: Mapping[str, str]) -> dict[str, str]:

@@ -103,6 +103,7 @@ class Rule:
     locks: tuple[Template, ...] = ()
     give_up: float = 14400.0
     approval_timeout: float = 3600.0
+    stop: bool = False  # whether rules that stand later are not asked about an alert that this one takes on
     source: str = ""  # file:line, for people
     schedule: Schedule | None = None
     target: Mapping[str, str] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -10,7 +10,8 @@ import msgspec
 from remediator.core.breaker import lowered
 from remediator.core.entries import RunPlanned
 from remediator.core.facts import ask_guards
-from remediator.core.planning import Unplannable, nearest_miss, plan_run, target_of
+from remediator.core.misses import nearest_miss, stops
+from remediator.core.planning import Unplannable, plan_run, target_of
 from remediator.core.plans import target_text
 from remediator.core.rules import Mode, Rule
 from remediator.core.schedules import Schedule
@@ -44,7 +45,7 @@ class Explainer:
             return await self._alone(rule, labels)
         matching = set(ruleset.index.matching(labels))
         miss = ruleset.index.nearest(labels) if not matching else None
-        told = [await self._matched(ruleset.rules[place], labels) for place in sorted(matching)]
+        told = await self._all_matched([ruleset.rules[place] for place in sorted(matching)], labels)
         rest = [place for place in range(len(ruleset.rules)) if place not in matching]
         if miss is not None:
             rest = [miss.rule, *(place for place in rest if place != miss.rule)]
@@ -80,6 +81,18 @@ class Explainer:
         following = schedule.following(self._parts.clock.now())
         after = f", next {clock_time(following)}" if following is not None else ""
         return f"it starts by its schedule {schedule.text}{after}"
+
+    async def _all_matched(self, rules: Sequence[Rule], labels: Mapping[str, str]) -> list[ExplanationView]:
+        """In file order; those after a rule that takes the alert on and says stop are not asked."""
+        told: list[ExplanationView] = []
+        stopped = ""
+        for rule in rules:
+            if stopped:
+                told.append(_stopped(rule, labels, stopped))
+                continue
+            told.append(await self._matched(rule, labels))
+            stopped = rule.name if rule.stop and told[-1].plan is not None else ""
+        return told
 
     async def _matched(self, rule: Rule, labels: Mapping[str, str]) -> ExplanationView:
         mode = min(rule.mode, self._parts.config.mode)
@@ -148,6 +161,17 @@ def _matches(rule: Rule, labels: Mapping[str, str]) -> tuple[MatchView, ...]:
     return tuple(
         MatchView(matcher=str(matcher), ok=matcher.matches(labels), got=labels.get(matcher.label, ""))
         for matcher in rule.match
+    )
+
+
+def _stopped(rule: Rule, labels: Mapping[str, str], by: str) -> ExplanationView:
+    return ExplanationView(
+        rule=rule.name,
+        source=rule.source,
+        would="refuse",
+        sentence=stops(by),
+        matches=_matches(rule, labels),
+        mode=rule.mode.word,
     )
 
 

@@ -51,6 +51,7 @@ class Console:
             _form("/incidents/{name}/decide", self.decide),
             _form("/pause", self.pause),
             _form("/resume", self.resume),
+            _form("/rules/{name}/restore", self.restore),
             Door(method="GET", path="/static/{file}", scope=Scope.OPEN, serve=self.static),
             *self._signin.doors(),
         )
@@ -102,11 +103,18 @@ class Console:
             story=story,
             waiting=[run for run in mine if run.status == "awaiting_approval"],
             parked=[run for run in mine if run.status == "needs_person"],
+            demoted=[
+                one
+                for one in status.demoted
+                if one.rule == story.incident.rule and one.target in {"", story.incident.target}
+            ],
         )
 
     async def rules(self, request: Request, caller: Caller) -> Response:
         """The rules in force."""
-        return self._shown(request, caller, "rules.html", self._surface.status(), rules=self._surface.rules())
+        status, rules = self._surface.status(), self._surface.rules()
+        gone = [one for one in status.demoted if one.rule not in {rule.rule for rule in rules}]
+        return self._shown(request, caller, "rules.html", status, rules=rules, demoted=status.demoted, gone=gone)
 
     async def static(self, request: Request, _caller: Caller) -> Response:
         """Style sheet, script, icon."""
@@ -184,6 +192,13 @@ class Console:
         fields = await self._forms.read(request)
         await self._surface.resume(scope=fields.get("scope") or "all", by=caller.signed(fields.get("by", "")))
         return _back_to("/")
+
+    async def restore(self, request: Request, caller: Caller) -> Response:
+        """Lifts what the breaker demoted of a rule, everywhere or on the target that the form names."""
+        fields, name = await self._forms.read(request), request.path_params["name"]
+        reason, by = wanted(fields, "reason", "the reason"), caller.signed(fields.get("by", ""))
+        await self._surface.restore(name, target=fields.get("target", ""), by=by, reason=reason)
+        return _back_to("/rules")
 
 
 def _page(path: str, serve: Serve) -> Door:

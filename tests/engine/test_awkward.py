@@ -11,6 +11,7 @@ from remediator.core import entries as e
 from remediator.core.outcomes import Look, Observation, failed_for_now, unknown
 from remediator.core.rules import Guards, Limit, Mode
 from remediator.core.state import RunStatus
+from remediator.engine.explaining import Explainer
 
 if TYPE_CHECKING:
     from remediator.engine.supervisor import Engine
@@ -185,6 +186,50 @@ async def test_a_refire_that_resolves_in_the_cooldown_does_nothing_more(rig: Rig
         assert rig.idle(engine)
         await rig.clock.run(4000)
     assert rig.world.count("do") == 2
+
+
+async def test_an_alert_that_flaps_is_handed_to_a_person_and_not_acted_on_once_more(rig: Rig) -> None:
+    """Each run helps, and each time the alert is back within the hour: the third time is the last."""
+    rig.rules = (rig.rule(guards=Guards(cooldown=0.0, rate_limit=Limit(99, 60.0), blast_radius=Limit(99, 60.0))),)
+    async with rig.engine() as engine:
+        for _ in range(6):
+            await rig.accept(engine, rig.alert(at=rig.clock.now()))
+            await rig.clock.run(100)
+            await resolve(rig, engine)
+            await rig.clock.run(100)
+    assert (await rig.ended())[:3] == ["succeeded"] * 3
+    assert rig.world.count("do", "safe") == 3
+    told = [fact for fact in await rig.facts() if isinstance(fact, e.RuleDemoted)]
+    assert (told[0].mode, told[0].reason.partition(";")[0]) == (
+        "approve",
+        "3 runs in a row did not help on domain=example.com",
+    )
+    assert any("may go no further than approve" in message.text for message in rig.world.messages)
+
+
+@pytest.mark.parametrize(
+    ("first", "acts"),
+    [
+        ({"stop": True}, ["first"]),
+        ({"stop": False}, ["first", "second"]),
+        ({"stop": True, "mode": Mode.OFF}, ["second"]),
+    ],
+)
+async def test_a_rule_that_says_stop_keeps_later_ones_from_being_asked(
+    rig: Rig, first: dict[str, object], acts: list[str]
+) -> None:
+    rig.rules = (rig.rule(name="first", **first), rig.rule(name="second"))
+    async with rig.engine() as engine:
+        told = await Explainer(engine.parts).explain(rig.alert()["labels"])  # type: ignore[arg-type]
+        await rig.accept(engine, rig.alert())
+        await rig.clock.run(600)
+    assert [fact.rule for fact in await rig.facts() if isinstance(fact, e.RunStarted)] == acts
+    (read,) = [fact for fact in await rig.facts() if isinstance(fact, e.NotificationDisposed)]
+    assert len(read.alerts[0].disposals) == 2  # each rule that matches is told of, asked or not
+    if acts == ["first"]:
+        why = "rule first stands before it, took the alert on and says stop"
+        assert read.alerts[0].disposals[1] == e.Disposal(disposition="suppressed", rule="second", reason=why)
+        assert (told[1].would, told[1].sentence) == ("refuse", why)
 
 
 # ── reload ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -85,12 +85,17 @@ MOMENTS = {
     "resolves during approval": ["engine/test_awkward:test_resolved_during_approval_withdraws_the_request"],
     "resolves in needs_person": ["engine/test_awkward:test_resolved_while_a_person_is_needed_changes_nothing"],
     "re-fire in cooldown": [
-        "engine/test_awkward:test_a_refire_in_the_cooldown_acts_at_its_end_without_another_delivery"
+        "engine/test_awkward:test_a_refire_in_the_cooldown_acts_at_its_end_without_another_delivery",
+        "engine/test_awkward:test_an_alert_that_flaps_is_handed_to_a_person_and_not_acted_on_once_more",
     ],
     "more alerts join": [
-        "engine/test_awkward:test_a_second_alert_on_a_target_joins_and_the_incident_resolves_with_the_last_of_them"
+        "engine/test_awkward:test_a_second_alert_on_a_target_joins_and_the_incident_resolves_with_the_last_of_them",
+        "unit/config/test_dependencies:test_a_join_cannot_change_the_scope_for_every_blank_is_of_the_target",
     ],
-    "two rules match": ["engine/test_awkward:test_two_rules_on_one_target_act_one_after_the_other_in_file_order"],
+    "two rules match": [
+        "engine/test_awkward:test_two_rules_on_one_target_act_one_after_the_other_in_file_order",
+        "engine/test_awkward:test_a_rule_that_says_stop_keeps_later_ones_from_being_asked",
+    ],
     "reloaded mid-run": [
         "engine/test_awkward:test_a_reload_leaves_a_run_the_plan_it_was_made_with",
         "engine/test_awkward:test_a_mode_that_is_lowered_ends_a_run_before_its_next_step",
@@ -108,6 +113,13 @@ MOMENTS = {
         "engine/test_bad_ends:test_a_time_limit_that_passes_during_a_step_waits_for_its_outcome_and_then_takes_back"
     ],
     "dry-run switched to live": ["engine/test_awkward:test_a_dry_run_stays_dry_when_the_mode_is_raised"],
+    "our own dependency": [
+        "unit/config/test_dependencies:test_what_is_down_is_not_asked_whether_it_is_down",
+        "e2e/test_redis_config:test_the_redis_of_our_own_journal_is_never_touched",
+    ],
+    "severity in annotations": [
+        "unit/core/test_planning:test_it_is_told_where_only_an_annotation_has_what_a_label_should"
+    ],
     "store lost history": ["engine/test_store_faults:test_lost_history_is_noticed_and_stops_everything"],
 }
 

@@ -14,6 +14,7 @@ from remediator.core.outcomes import EffectClass, Result
 from remediator.core.plans import Plan, PlannedGuards, PlannedLimit, PlannedStep
 from remediator.core.verdicts import allow, defer
 from remediator.core.views import (
+    DemotionView,
     ExplanationView,
     IncidentView,
     LineView,
@@ -158,6 +159,7 @@ class FakeSurface:
     found: list[IncidentView] | None = None
     mode: str = "auto"
     found_lines: int = 7
+    demoted: tuple[DemotionView, ...] = ()
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -209,6 +211,7 @@ class FakeSurface:
             held_back=(run("inc-4ccccccc", "deferred", domain=self.domain, until=NOW + 1860),) if self.busy else (),
             undos=(undo,) if self.busy else (),
             problems=(f"Prometheus does not answer: {self.domain}",) if self.busy else (),
+            demoted=self.demoted,
         )
 
     def rules(self) -> Sequence[RuleView]:

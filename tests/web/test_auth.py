@@ -50,6 +50,7 @@ TABLE = {
     "POST /incidents/{name}/decide": "approve",
     "POST /pause": "approve",
     "POST /resume": "approve",
+    "POST /rules/{name}/restore": "approve",
 }
 
 

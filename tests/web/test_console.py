@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from remediator.core.views import PauseView
+from remediator.core.views import DemotionView, PauseView
 from remediator.errors import NotCommitted, RefusedRequest
 
 PAGES = ("/", "/incidents", "/incidents/inc-2aaaaaaa", "/rules")
@@ -118,6 +118,31 @@ async def test_a_pause_is_on_every_page_with_its_author_reason_and_end(local: An
         assert "PAUSED everything by ana: db migration, until 14:14:20 UTC" in words
 
 
+def demotion(now: float, *, rule: str = "high-bounce-rate", target: str = "", tries_at: float = 0.0) -> DemotionView:
+    return DemotionView(
+        rule=rule, target=target, mode="approve", reason="3 runs did not help.", since=now - 60, tries_at=tries_at
+    )
+
+
+async def test_what_the_breaker_took_is_shown_with_its_reason_and_the_ways_back(local: Any, now: float) -> None:
+    here = demotion(now, target=f"domain={local.surface.domain}", tries_at=now + 3600)
+    other = demotion(now, rule="gone")
+    local.surface.demoted = (here, other)
+    page = Outline((await fetched(local, "/rules")).text)
+    assert f"May go no further than approve on domain={local.surface.domain}" in page.words
+    assert "one run may try in 1h" in page.words
+    assert "3 runs did not help. Since 1m ago . A run that helps restores it by itself." in page.words
+    assert "gone not loaded May go no further than approve on every target" in page.words
+    assert ("form.action", "/rules/high-bounce-rate/restore") in page.attributes
+    assert ("input.value", f"domain={local.surface.domain}") in page.attributes
+    words = Outline((await fetched(local, "/incidents/inc-2aaaaaaa")).text).words
+    assert "The breaker holds high-bounce-rate back here" not in words  # its target is another one
+    local.surface.demoted = (demotion(now),)
+    words = Outline((await fetched(local, "/incidents/inc-2aaaaaaa")).text).words
+    assert "The breaker holds high-bounce-rate back here May go no further than approve on every target" in words
+    assert "one run may try 3 runs" in words
+
+
 async def test_dry_run_is_said_on_every_page(local: Any) -> None:
     local.surface.mode = "dry-run"
     for path in PAGES:
@@ -176,6 +201,7 @@ FORMS = (
     ("/incidents/inc-2aaaaaaa/decide", {"decision": "abort", "reason": "r"}, "decide", "/incidents/inc-2aaaaaaa"),
     ("/pause", {"scope": "all", "reason": "db", "length": "4h"}, "pause", "/"),
     ("/resume", {"scope": "all"}, "resume", "/"),
+    ("/rules/x/restore", {"target": "domain=a", "reason": "new relay"}, "restore", "/rules"),
 )
 
 

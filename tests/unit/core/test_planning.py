@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from remediator.core import entries as e
 from remediator.core.alerts import Alert, AlertStatus, parse_notification
+from remediator.core.misses import nearest_miss
 from remediator.core.planning import (
     Unplannable,
     dispose,
     incident_id,
-    nearest_miss,
     target_of,
 )
 from remediator.core.rules import Mode
@@ -254,11 +254,42 @@ def test_an_alert_for_which_no_rule_is_written_is_unmatched_with_the_nearest_mis
     )
 
 
+def test_it_is_told_where_only_an_annotation_has_what_a_label_should(build: Build) -> None:
+    """This user's business alerts have their severity there, and no matcher sees it (reliability.md §3.5)."""
+    planner = build.planner(build.rule("near", "alertname=Bounces", "severity=critical"))
+    alert = msgspec.structs.replace(build.alert(), annotations={"severity": "critical"})
+    (found,) = disposals(build, planner, alert)
+    assert found.reason == (
+        "nearest miss: rule near: severity=\"critical\" (got '', and 'critical' as an annotation: matchers see labels only)"
+    )
+    (found,) = disposals(build, planner, msgspec.structs.replace(alert, labels={**alert.labels, "severity": "minor"}))
+    assert found.reason == "nearest miss: rule near: severity=\"critical\" (got 'minor')"
+
+
 def test_without_rules_nothing_comes_near(build: Build) -> None:
     empty = build.planner().ruleset
     assert nearest_miss(type(empty)(rules=(), playbooks={}), LABELS) == "no rules are loaded"
     far = build.planner(*(build.rule(f"r{place}", f"job=x{place}") for place in range(101))).ruleset
     assert nearest_miss(far, LABELS) == "no rule comes near it"
+
+
+def test_after_a_rule_that_takes_an_alert_on_and_says_stop_no_other_is_asked(build: Build) -> None:
+    rules = [
+        build.rule("off", mode=Mode.OFF, stop=True),
+        build.rule("no-target", group_by=("tenant",), stop=True),
+        build.rule("first", stop=True),
+        build.rule("second"),
+        build.rule("third"),
+    ]
+    found = disposals(build, build.planner(*rules), build.alert())
+    assert [(one.rule, one.disposition) for one in found] == [
+        ("off", "suppressed"),
+        ("no-target", "quarantined"),
+        ("first", "planned"),
+        ("second", "suppressed"),
+        ("third", "suppressed"),
+    ]
+    assert found[4].reason == "rule first stands before it, took the alert on and says stop"
 
 
 def test_every_matching_rule_gives_its_own_answer_in_file_order(build: Build) -> None:
