@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
-from typing import Any, TextIO
+from collections.abc import Callable, MutableMapping
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -62,11 +62,43 @@ def _is_warning(fact: e.AnyFact) -> bool:
 _LEVELS = ("debug", "info", "warning", "error")
 
 
+class _Forgiving:
+    """A stream that loses a line rather than raise: what is logged has happened, and a full disk must not undo it (G17)."""
+
+    def __init__(self, stream: TextIO, lost: Callable[[], None]) -> None:
+        self._stream = stream
+        self._lost = lost
+
+    def write(self, text: str) -> None:
+        """Writes it, or not."""
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):  # no room, nobody at the other end, or closed
+            self._lost()
+
+    def flush(self) -> None:
+        """Done by `write`."""
+
+
+def _counts_nothing() -> None:
+    """Nobody counts."""
+
+
 class Log:
-    """Writes structured lines to `stream`: `form` is `logfmt`, `json`, or `auto` (logfmt where a person watches)."""
+    """Writes structured lines to `stream`: `form` is `logfmt`, `json`, or `auto` (logfmt where a person watches).
+
+    A line that the stream does not take is lost; `lost` is called for each.
+    """
 
     def __init__(
-        self, redactor: Redactor, *, level: str = "info", form: str = "auto", stream: TextIO | None = None
+        self,
+        redactor: Redactor,
+        *,
+        level: str = "info",
+        form: str = "auto",
+        stream: TextIO | None = None,
+        lost: Callable[[], None] = _counts_nothing,
     ) -> None:
         out = stream if stream is not None else sys.stderr
         self._redact = redactor.text
@@ -78,7 +110,7 @@ class Log:
             else structlog.processors.JSONRenderer(ensure_ascii=False)
         )
         self._logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
-            structlog.PrintLogger(out),
+            structlog.WriteLogger(cast("TextIO", _Forgiving(out, lost))),  # it only ever writes and flushes
             wrapper_class=structlog.make_filtering_bound_logger(level),
             processors=[structlog.processors.add_log_level, _named, self._tamed, renderer],
         )

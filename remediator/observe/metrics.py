@@ -94,6 +94,7 @@ class Metrics:
     def _disk(self) -> None:
         self.disk_free = self._gauge("disk_free_bytes", "What the file system of the journal has left")
         self.disk_low = self._gauge("disk_low", "1 while so little is left that nothing new begins")
+        self.lines_lost = self._count("log_lines_lost", "Lines that the log's stream did not take")
         self.anchor_errors = self._count("anchor_errors", "Heads of the journal that the anchor file did not take")
 
     def _count(self, name: str, text: str, *labels: str) -> Counter:

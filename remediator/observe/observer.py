@@ -47,7 +47,7 @@ class Observer:
         head: Callable[[], object] | None = None,
     ) -> None:
         self.metrics = Metrics()
-        self.log = Log(redactor, level=level, form=form, stream=stream)
+        self.log = Log(redactor, level=level, form=form, stream=stream, lost=self.metrics.lines_lost.inc)
         self.head = head
         self._now = now or SystemClock().now
         self._calm = True
