@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import ClassVar, cast
+from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -132,9 +133,10 @@ class RedisConfigSet(WithoutCheck):
 async def connection(server: RedisServer) -> AsyncIterator[Redis]:
     """A connection of its own, without retries: a command that may have been carried out is not sent again unseen."""
     try:
-        password = server.password_file.read_text(encoding="utf-8").strip() if server.password_file else None
-    except OSError as fault:
-        raise NoConnection(f"the password file cannot be read ({fault})") from None
+        password = _password(server)
+    except (OSError, ValueError) as fault:
+        why = fault.strerror if isinstance(fault, OSError) else "it holds no URL"
+        raise NoConnection(f"the password file cannot be read ({why})") from None
     redis = Redis(
         host=server.host,
         port=server.port,
@@ -147,6 +149,12 @@ async def connection(server: RedisServer) -> AsyncIterator[Redis]:
         yield redis
     finally:
         await redis.aclose()
+
+
+def _password(server: RedisServer) -> str | None:
+    if server.url_file is not None:
+        return unquote(urlsplit(server.url_file.read_text(encoding="utf-8").strip()).password or "") or None
+    return server.password_file.read_text(encoding="utf-8").strip() if server.password_file else None
 
 
 async def _get(redis: Redis, name: str) -> str | None:

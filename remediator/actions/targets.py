@@ -73,13 +73,17 @@ class DockerTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisServer:
-    """One Redis that may be configured: `name` is what rules say."""
+    """One Redis that may be configured: `name` is what rules say.
+
+    The password is in `password_file`, or in the URL in `url_file`; it is read at each call, so that it can be changed.
+    """
 
     name: str
     host: str
     port: int = 6379
     username: str = ""
     password_file: Path | None = None
+    url_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from remediator.actions.targets import (
     AlertmanagerTarget,
@@ -71,7 +71,13 @@ def _redis(name: str, redis: RedisSettings) -> RedisServer:
         position = Position(str(redis.url_file or "remediator.yml"), 1, 1)
         problem = Problem(position=position, name="bad-url", sentence=f"the URL of Redis '{name}' {wrong}", fix=PLAIN)
         raise InvalidConfiguration([problem])
-    return RedisServer(name=name, host=parts.hostname or "127.0.0.1", port=parts.port or 6379)
+    return RedisServer(
+        name=name,
+        host=parts.hostname or "127.0.0.1",
+        port=parts.port or 6379,
+        username=unquote(parts.username or ""),
+        url_file=redis.url_file if parts.password else None,
+    )
 
 
 def _unfit_redis(parts: SplitResult) -> str:
@@ -82,7 +88,7 @@ def _unfit_redis(parts: SplitResult) -> str:
         return "has a port that is no number from 1 to 65535"
     if parts.scheme != "redis" or not parts.hostname or port == 0:
         return "asks for TLS, which is not supported" if parts.scheme == "rediss" else "is not a Redis URL"
-    return "has a password in it, which is not supported" if parts.password or parts.username else ""
+    return "names a user without a password" if parts.username and not parts.password else ""
 
 
 def _alertmanager(settings: Settings) -> AlertmanagerTarget | None:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import redis as redis_py
@@ -124,3 +125,21 @@ async def test_the_redis_of_our_own_journal_is_never_touched(
 async def test_a_setting_that_is_not_allowed_is_refused(make: Callable[..., RedisConfigSet], parameter: str) -> None:
     assert make().faults({**ARGUMENTS, "parameter": parameter})
     assert (await make().perform(call({**ARGUMENTS, "parameter": parameter}))).result is Result.FAILED
+
+
+async def test_the_password_may_stand_in_the_url_s_file_and_may_change(port: int, client: Any, tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text(f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/0\n", encoding="utf-8")
+    action = RedisConfigSet(
+        RedisTargets(servers={"cache": RedisServer(name="cache", host="127.0.0.1", port=port, url_file=file)})
+    )
+    assert (await action.perform(call())).result is Result.OK
+    assert client.config_get("maxmemory") == {"maxmemory": "67108864"}
+    file.write_text("redis://:wrong@127.0.0.1/0", encoding="utf-8")
+    refused = await action.perform(call())
+    assert refused.result is not Result.OK
+    assert "wrong@" not in refused.sentence
+    file.write_text("redis://[", encoding="utf-8")
+    assert "it holds no URL" in (await action.perform(call())).sentence
+    file.unlink()
+    assert "cannot be read" in (await action.perform(call())).sentence

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import redis
 
 from remediator.demo.control import Control
 from remediator.demo.stage import free_port
-from tests.kit.stack import COMPOSE, HOUSE, Prepared, Site, native, prepared, secret_paths, write
+from tests.kit.stack import COMPOSE, HOUSE, Here, Prepared, Site, native, prepared, secret_paths, write
 
 pytestmark = pytest.mark.e2e
 SITE = Site()
@@ -38,15 +39,16 @@ def processes() -> Iterator[list[subprocess.Popen[bytes]]]:
 
 
 def until(what: str, look: Callable[[], bool]) -> None:
-    """Looks again and again, for ten seconds at most."""
-    limit = time.monotonic() + 10
+    """Looks twenty times a second, for half a minute at most."""
+    limit, rest = time.monotonic() + 30, threading.Event()
     while time.monotonic() < limit:
         try:
             if look():
                 return
         except (httpx.TransportError, redis.ConnectionError):
-            continue
-    pytest.fail(f"not within ten seconds: {what}")
+            pass
+        rest.wait(0.05)
+    pytest.fail(f"not within half a minute: {what}")
 
 
 def fill(server: redis.Redis) -> None:
@@ -155,3 +157,28 @@ def test_the_neighbours_own_tools_take_their_files(
     done = subprocess.run([found, *command, here], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "/run/secrets" not in here.read_text()
+
+
+def test_the_service_runs_by_our_file_and_knows_its_neighbours_by_their_tokens(
+    tmp_path: Path, processes: list[subprocess.Popen[bytes]]
+) -> None:
+    here = Here(tmp_path / "site")
+    settings = here.config("remediator", "/etc/remediator/remediator.yml")
+    url = f"http://{here.address('remediator', 9097)}"
+    processes.append(subprocess.Popen([sys.executable, "-m", "remediator", "serve", "--config.file", str(settings)]))
+    until("the service is ready", lambda: httpx.get(f"{url}/-/ready", trust_env=False).is_success)
+    health = SITE.services["remediator"]["healthcheck"]["test"]
+    script = health[-1].replace("http://127.0.0.1:9097", url)
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+    def asked(path: str, token: str, **more: object) -> int:
+        headers = {"Authorization": f"Bearer {here.made.secret(token)}"} if token else {}
+        method = "POST" if more else "GET"
+        return httpx.request(method, f"{url}{path}", headers=headers, trust_env=False, **more).status_code  # type: ignore[arg-type]
+
+    assert asked("/metrics", "") == 401
+    assert asked("/metrics", "prometheus-remediator-token") == 200
+    notification = {"version": "4", "groupKey": "x", "status": "firing", "receiver": "remediator", "alerts": []}
+    assert asked("/api/v1/alerts", "prometheus-remediator-token", json=notification) == 401
+    assert asked("/api/v1/alerts", "alertmanager-webhook-token", json=notification) == 202
+    assert asked("/api/v1/status", "remediator-admin-token") == 200

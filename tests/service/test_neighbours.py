@@ -92,8 +92,8 @@ targets:
     ("url", "sentence"),
     [
         ("rediss://127.0.0.1:6379", "asks for TLS"),
-        ("redis://:hush-hush@127.0.0.1:6379", "has a password in it"),
-        ("redis://ops@127.0.0.1:6379", "has a password in it"),
+        ("rediss://ops:hush-hush@127.0.0.1:6379", "asks for TLS"),
+        ("redis://ops@127.0.0.1:6379", "names a user without a password"),
         ("redis://127.0.0.1:70000", "has a port that is no number"),
         ("redis://127.0.0.1:0", "is not a Redis URL"),
         ("http://127.0.0.1:6379", "is not a Redis URL"),
@@ -109,3 +109,15 @@ def test_a_redis_that_cannot_be_reached_as_asked_is_refused_without_its_secret(
         targets_of(load_settings(home.settings), STORAGE)
     assert "redis_url:1:1: error[bad-url]" in str(refused.value)
     assert "hush" not in str(refused.value)
+
+
+def test_a_redis_with_a_user_keeps_its_password_in_the_file(home: Home) -> None:
+    home.write("redis_url", "redis://op%73:hush%2Fhush@redis:6380/0\n")
+    home.write("remediator.yml", "targets: { redis: { cache: { url_file: redis_url } } }\n")
+    targets = targets_of(load_settings(home.settings), STORAGE).redis
+    assert targets is not None
+    server = targets.servers["cache"]
+    assert (server.host, server.port, server.username) == ("redis", 6380, "ops")
+    assert server.url_file is not None
+    assert server.url_file.name == "redis_url"
+    assert "hush" not in repr(server)
