@@ -44,6 +44,8 @@ PARTS = (
     Part("storm", "tests.kit.storm", {"alerts": 100_000, "kills": 200}, ("--seed", "{seed}")),
     Part("narrow", "tests.kit.narrow", {"places": 60}),
     Part("million", "tests.kit.million", {"entries": 1_000_000}),
+    Part("machine", "tests.kit.machine", {"examples": 10_000}, ("--steps", "50")),
+    Part("machine-file", "tests.kit.machine", {"examples": 2_000}, ("--steps", "50", "--store", "sqlite")),
     Part("order", "tests.kit.order", {"acks": 1_000, "effects": 500}),
 )
 
