@@ -149,6 +149,8 @@ def _run_ended(before: State, after: State, fact: e.RunEnded, planner: Planner) 
     closing = _CLOSING.get(result, "failed")
     if result is RunStatus.CANCELLED and incident.resolved_at is not None:
         closing = "resolved"
+    if result is RunStatus.UNVERIFIED and run.plan.is_report:
+        closing = "reported"
     facts.append(e.IncidentClosed(incident=incident.id, result=closing, reason=fact.reason))
     return facts
 

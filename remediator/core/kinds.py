@@ -126,7 +126,7 @@ class IncidentOpened(Fact, frozen=True, kw_only=True, tag="incident.opened"):
 
 
 class IncidentClosed(Fact, frozen=True, kw_only=True, tag="incident.closed"):
-    """The last word on an incident: `recovered`, `resolved`, `failed`, `simulated`, `cancelled`, `held`."""
+    """The last word on an incident: `recovered`, `reported`, `resolved`, `failed`, `simulated`, `cancelled`, `held`."""
 
     incident: str
     result: str

@@ -93,6 +93,10 @@ class PlannedCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     samples: int
 
 
+# What stands between the sentences of a report.
+BETWEEN = " · "
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A playbook rendered for one incident."""
 
@@ -134,7 +138,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """What a run says of itself after a step: the step's sentence; a report has all of them, those `before` first."""
         if not self.is_report:
             return sentence
-        return f"{f'{before}; ' if before else ''}{self.steps[step].name}: {sentence}"
+        return f"{f'{before}{BETWEEN}' if before else ''}{self.steps[step].name}: {sentence}"
 
     def judged(self, sentence: str, before: str) -> str:
         """What a run says of itself after its verification; a report has none, and keeps what its steps said."""

@@ -25,7 +25,7 @@ from remediator.core.messages import (
     left_behind,
 )
 from remediator.core.outcomes import Result
-from remediator.core.plans import target_text
+from remediator.core.plans import BETWEEN, target_text
 from remediator.core.state import Incident, State
 
 
@@ -120,6 +120,8 @@ def _first_word(after: State, fact: e.RunStarted, routing: Routing) -> list[e.An
     return _tell(receivers, telling, after, routing)
 
 
+# The end of an incident that was only looked at: its last word is what was seen.
+REPORTED = "reported"
 _QUIET = frozenset({"simulated", "resolved"})
 
 
@@ -131,8 +133,11 @@ def _last_word(before: State, after: State, fact: e.IncidentClosed, routing: Rou
     call = call_of(fact.result)
     usual = routing.receivers(incident.severity) if fact.result not in _QUIET else ()
     receivers = tuple(dict.fromkeys((*usual, *(incident.told if call == END else ()))))
-    worked = f"Did it work: {fact.result.replace('_', ' ')}: {fact.reason}"
-    lines = [*happened(incident), *done(incident, before), worked, *left_behind(incident.id, after)]
+    if fact.result == REPORTED:
+        ends = ["What was seen:", *(f"  {line}" for line in fact.reason.split(BETWEEN))]
+    else:
+        ends = [*done(incident, before), f"Did it work: {fact.result.replace('_', ' ')}: {fact.reason}"]
+    lines = [*happened(incident), *ends, *left_behind(incident.id, after)]
     telling = _Telling(what=fact.result, name=fact.incident, incident=incident, lines=lines, call=call)
     return _tell(receivers, telling, after, routing)
 

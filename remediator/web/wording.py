@@ -20,7 +20,7 @@ from remediator.core.views import IncidentView, LineView
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 _TONES = {
-    "good": ("✓", "recovered", "succeeded", "ok", "allow", "undone", "auto"),
+    "good": ("✓", "recovered", "reported", "succeeded", "ok", "allow", "undone", "auto"),
     "bad": ("✗", "failed", "deny", "not_recovered"),
     "alarm": ("!", "needs_person", "escalated", "quarantined", "overdue"),
     "ask": ("?", "awaiting_approval", "ask", "unknown", "unverified", "foreign", "approve"),

@@ -11,7 +11,7 @@ from remediator.core import entries as e
 from remediator.core.alerts import AlertStatus
 from remediator.core.consequences import Routing, consequences
 from remediator.core.fleet import FleetLimits, StormLimits
-from remediator.core.outcomes import Result
+from remediator.core.outcomes import EffectClass, Result
 from remediator.core.rules import Limit, Mode, OnFailure
 from remediator.core.state import RunStatus, State
 
@@ -226,6 +226,21 @@ def test_the_last_word_on_an_incident_is_told_unless_nothing_was_done(build: Bui
     for one in messages:
         assert isinstance(one, e.MessageIntent)
         assert (one.subject, one.incident) == (f"[{result}] bounces on domain=example.com", "inc-1")
+
+
+def test_a_run_that_only_looked_ends_as_a_report_of_all_that_it_saw(build: Build) -> None:
+    look = build.planned_step(EffectClass.READ, name="Queues")
+    plan = build.plan(look, build.planned_step(EffectClass.READ, name="Disk"), verify=())
+    over = build.started(plan)
+    facts = entailed(build, over, e.RunEnded(**NAMES, result="unverified", reason="Queues: 12 wait · Disk: 70 % free"))
+    assert [(one.result, one.reason) for one in facts if isinstance(one, e.IncidentClosed)] == [
+        ("reported", "Queues: 12 wait · Disk: 70 % free")
+    ]
+    message = entailed(build, over, facts[-1])[0]
+    assert isinstance(message, e.MessageIntent)
+    assert message.subject == "[reported] bounces on domain=example.com"
+    assert "What was seen:\n  Queues: 12 wait\n  Disk: 70 % free" in message.text
+    assert "Did it work" not in message.text
 
 
 def test_the_last_word_says_what_will_still_be_taken_back(build: Build) -> None:

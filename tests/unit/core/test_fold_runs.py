@@ -199,7 +199,7 @@ def test_a_run_that_only_looks_says_all_that_it_saw(build: Build) -> None:
         e.VerifyStarted(incident="inc-1", run="inc-1.1", after=3.0),
         e.VerifyConcluded(incident="inc-1", run="inc-1.1", verdict="unknown", sentence="nothing to verify"),
     )
-    assert state.runs["inc-1.1"].reason == "Queues: 12 wait; Disk: 70 % free"
+    assert state.runs["inc-1.1"].reason == "Queues: 12 wait · Disk: 70 % free"
     judged = build.fold(build.started(build.plan(look)), build.intent(), build.outcome(outcome=ok("12 wait")))
     assert judged.runs["inc-1.1"].reason == "12 wait", "a run that verifies has a verdict to say"
 
