@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, runtime_checkable
 
-from remediator.core.chain import Head
+from remediator.core.chain import Head, Mark
 from remediator.core.entries import Record
+from remediator.core.holds import Patience
 from remediator.core.outcomes import EffectClass, Found, Observation, Outcome, UndoOutcome
 from remediator.core.params import Json, Param
 from remediator.core.views import (
@@ -168,6 +169,16 @@ class Store(Protocol):
         ...
 
 
+class HighWater(Protocol):
+    """Keeps a Mark outside the store, where nothing that befalls the store befalls it too (G16)."""
+
+    async def load(self) -> Mark | None:
+        """The mark; None if there never was one. StoreError if there is one that cannot be read."""
+
+    async def save(self, mark: Mark) -> None:
+        """Replaces the mark, durably; StoreError if that failed."""
+
+
 class Archive(Protocol):
     """Where entries go before they are pruned."""
 
@@ -307,47 +318,36 @@ class Surface(Protocol):
 
     async def accept(self, body: bytes, peer: str) -> Accepted:
         """Accepts a notification, once it is durable; RefusedNotification for what is wrong for ever."""
-        ...
 
     def ready(self) -> tuple[str, ...]:
         """Why the service is not ready (rules not loaded, journal not writable); empty when it is."""
-        ...
 
     def status(self) -> StatusView:
         """The 3 a.m. screen."""
-        ...
 
     def rules(self) -> Sequence[RuleView]:
         """The rules in force."""
-        ...
 
     async def incidents(self, wanted: IncidentFilter) -> Sequence[IncidentView]:
         """Lines of the action log, newest first."""
-        ...
 
     async def story(self, name: str) -> StoryView:
         """One incident, line by line."""
-        ...
 
     async def lines(self, after: int, limit: int) -> Sequence[LineView]:
         """The journal after entry `after`, as lines."""
-        ...
 
     async def changed(self, after: int, seconds: float) -> int:
         """The head's sequence number, as soon as it is beyond `after` or after `seconds`."""
-        ...
 
     async def explain(self, labels: Mapping[str, str], rule: str = "") -> Sequence[ExplanationView]:
         """What every rule (or `rule`, which may come due by a schedule) would say now, the matching ones first."""
-        ...
 
     async def approve(self, name: str, *, digest: str, by: str, reason: str) -> None:
         """Says yes to exactly that plan."""
-        ...
 
     async def reject(self, name: str, *, by: str, reason: str) -> None:
         """Says no."""
-        ...
 
     async def pause(self, *, scope: str, reason: str, by: str, seconds: float | None) -> None:
         """Stops new effects."""
@@ -358,9 +358,11 @@ class Surface(Protocol):
     async def restore(self, rule: str, *, target: str, by: str, reason: str) -> int:
         """Lifts what the breaker demoted of a rule (on one target, if it is named); gives how many demotions."""
 
+    async def release(self, *, by: str, reason: str, patience: Patience) -> Sequence[str]:
+        """Releases safe mode; the names of what stood."""
+
     async def undo(self, name: str, *, by: str, step: int | None) -> Sequence[UndoneView]:
         """Takes back what an incident or run left behind."""
-        ...
 
     async def decide(self, name: str, *, decision: str, by: str, reason: str) -> None:
         """Ends the doubt about a parked run."""
@@ -370,8 +372,6 @@ class Surface(Protocol):
 
     async def reload(self, *, by: str) -> ReloadView:
         """Loads the rules again: all or nothing."""
-        ...
 
     def metrics(self) -> bytes:
         """The exposition text of /metrics."""
-        ...

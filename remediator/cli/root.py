@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "decide": "remediator.cli.decisions:decide",
     "pause": "remediator.cli.pause:pause",
     "resume": "remediator.cli.pause:resume",
+    "release": "remediator.cli.release:release",
     "restore": "remediator.cli.restore:restore",
     "undo": "remediator.cli.undo:undo",
     "run": "remediator.cli.by_hand:run",

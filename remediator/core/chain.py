@@ -26,6 +26,14 @@ class Head(msgspec.Struct, frozen=True, gc=False):
         return f"{self.seq}:{self.mac.hex()[:16]}"
 
 
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a journal was seen (G16): its end then, and the longest limiter window (s) that was in force."""
+
+    store_id: str
+    head: Head
+    window: float
+
+
 def sign(key: bytes, seq: int, previous: bytes, body: bytes) -> bytes:
     """The mac of the entry at `seq` that follows `previous`."""
     return hmac.digest(key, seq.to_bytes(8, "big") + previous + body, hashlib.sha256)

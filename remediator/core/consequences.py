@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from remediator.core import entries as e
 from remediator.core.breaker import demotions, is_new, lowered, relapse_of, restorations, track_of
 from remediator.core.fleet import USUAL, FleetLimits, enforced, is_storm, matched_within
+from remediator.core.holds import RELEASE
 from remediator.core.losses import lost
 from remediator.core.planning import Planner, Unplannable, plan_run
 from remediator.core.rules import Mode, OnFailure
@@ -62,6 +63,8 @@ def _of_the_fleet(
             return [e.CautionBegan(scope="all", reason=reason, outage=after.silence)]
         case e.PauseCleared():
             return _pause_over(before, after, fact, fleet)
+        case e.SafeModeEntered():
+            return [e.Escalated(incident="", reason=f"safe mode: {fact.reason}; {RELEASE}")]
         case _:
             return []
 
@@ -111,6 +114,7 @@ ENTAILING = frozenset(
         e.PersonDecided,
     }
     | {e.NotificationDisposed, e.StormBegan, e.ServiceStarted, e.PauseCleared, e.RunStarted, e.MessageOutcome}
+    | {e.SafeModeEntered}
 )
 
 

@@ -13,17 +13,13 @@ from remediator.core.kinds import (
     ApprovalGiven,
     ApprovalRefused,
     ApprovalRequested,
-    ConfigLoaded,
-    ConfigRefused,
     Disposal,
     EpisodeLapsed,
     Escalated,
     Fact,
     IncidentClosed,
     IncidentOpened,
-    JournalOpened,
     LateEvidence,
-    LeaseTaken,
     NotificationDisposed,
     NotificationReceived,
     PauseCleared,
@@ -37,8 +33,6 @@ from remediator.core.kinds import (
     RunPlanned,
     RunReminded,
     RunStarted,
-    ServiceStarted,
-    ServiceStopped,
     StepIntent,
     StepOutcome,
     UndoConcluded,
@@ -49,10 +43,19 @@ from remediator.core.kinds import (
 )
 from remediator.core.kinds_effects import EffectLost
 from remediator.core.kinds_fleet import CautionBegan, StormBegan, StormEnded
+from remediator.core.kinds_holds import SafeModeEntered, SafeModeReleased
 from remediator.core.kinds_keeping import JournalPruned, StateSwept
 from remediator.core.kinds_messages import MessageIntent, MessageOutcome
 from remediator.core.kinds_rules import RuleDemoted, RuleRestored, RunRelapsed
 from remediator.core.kinds_schedules import ScheduleDue, ScheduleSet
+from remediator.core.kinds_service import (
+    ConfigLoaded,
+    ConfigRefused,
+    JournalOpened,
+    LeaseTaken,
+    ServiceStarted,
+    ServiceStopped,
+)
 
 AnyFact = (
     JournalOpened | ServiceStarted | ServiceStopped | LeaseTaken | ConfigLoaded | ConfigRefused
@@ -61,7 +64,7 @@ AnyFact = (
     | StepIntent | StepOutcome | VerifyStarted | VerifyLooked | VerifyConcluded | RollbackStarted | RunParked | RunReminded
     | PersonDecided | RunEnded | LateEvidence | UndoIntent | UndoConcluded | PauseSet | PauseCleared | Escalated
     | MessageIntent | MessageOutcome | Quarantined | StateSwept | JournalPruned | CautionBegan | StormBegan | StormEnded
-    | RunRelapsed | RuleDemoted | RuleRestored | EffectLost | ScheduleSet | ScheduleDue
+    | RunRelapsed | RuleDemoted | RuleRestored | EffectLost | ScheduleSet | ScheduleDue | SafeModeEntered | SafeModeReleased
 )  # fmt: skip
 
 
@@ -200,6 +203,8 @@ __all__ = [
     "RunRelapsed",
     "RunReminded",
     "RunStarted",
+    "SafeModeEntered",
+    "SafeModeReleased",
     "ScheduleDue",
     "ScheduleSet",
     "ServiceStarted",

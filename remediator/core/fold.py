@@ -15,6 +15,7 @@ import msgspec
 
 from remediator.core import entries as e
 from remediator.core import leases
+from remediator.core.fold_holds import safe_mode_entered, safe_mode_released, woken
 from remediator.core.fold_runs import fold_run
 from remediator.core.fold_schedules import schedule_due, schedule_set, without_unloaded
 from remediator.core.forgetting import next_number, swept
@@ -28,7 +29,6 @@ from remediator.core.state import (
     Outgoing,
     Pause,
     Pending,
-    RunStatus,
     State,
     Storm,
     Tally,
@@ -78,8 +78,10 @@ def _config(state: State, fact: e.ConfigLoaded, _entry: e.Entry) -> State:
     return replace(state, rules_digest=fact.digest, longest_window=longest)
 
 
-def _service_started(state: State, _fact: e.ServiceStarted, entry: e.Entry) -> State:
+def _service_started(state: State, fact: e.ServiceStarted, entry: e.Entry) -> State:
     """Care is due on a first start: what fires then has fired for who knows how long."""
+    if fact.marked and not state.marked:
+        state = replace(state, marked=True)
     if state.served:
         return state
     caution = Caution(since=_moment(entry), reason="the first start on this journal")
@@ -277,7 +279,7 @@ def _escalated(state: State, fact: e.Escalated, entry: e.Entry) -> State:
 
 
 def _paused(state: State, fact: e.PauseSet, entry: e.Entry) -> State:
-    pause = Pause(scope=fact.scope, reason=fact.reason, by=fact.by, at=entry.at, until=fact.until)
+    pause = Pause(scope=fact.scope, reason=fact.reason, by=fact.by, at=entry.at, until=fact.until, since=_moment(entry))
     return replace(state, pauses=state.pauses.set(fact.scope, pause))
 
 
@@ -285,11 +287,7 @@ def _resumed(state: State, fact: e.PauseCleared, _entry: e.Entry) -> State:
     """Whoever was held back until the pause was to end looks again now: it may have been ended before its time."""
     if fact.scope not in state.pauses:
         return state
-    runs = state.runs
-    for run in state.runs.values():
-        if run.status is RunStatus.DEFERRED and run.not_before is not None:
-            runs = runs.set(run.id, replace(run, not_before=None))
-    return replace(state, pauses=state.pauses.delete(fact.scope), runs=runs)
+    return woken(replace(state, pauses=state.pauses.delete(fact.scope)))
 
 
 def _message(state: State, fact: e.MessageIntent, entry: e.Entry) -> State:
@@ -380,6 +378,8 @@ _FOLDERS: dict[type[e.Fact], Callable[..., State]] = {
     e.Escalated: _escalated,
     e.PauseSet: _paused,
     e.PauseCleared: _resumed,
+    e.SafeModeEntered: safe_mode_entered,
+    e.SafeModeReleased: safe_mode_released,
     e.MessageIntent: _message,
     e.MessageOutcome: _message_told,
 }

@@ -17,53 +17,6 @@ class Fact(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
     """What an entry tells."""
 
 
-# ── the service ──────────────────────────────────────────────────────────────────────────────────────────────────────
-class JournalOpened(Fact, frozen=True, kw_only=True, tag="journal.opened"):
-    """The first entry of every journal."""
-
-    store_id: str
-    version: int = 1
-
-
-class ServiceStarted(Fact, frozen=True, kw_only=True, tag="service.started"):
-    """A process took charge. Whatever an earlier one had under way is now recovered by this one."""
-
-    version: str
-    mode: str
-
-
-class ServiceStopped(Fact, frozen=True, kw_only=True, tag="service.stopped"):
-    """A clean stop."""
-
-    reason: str
-
-
-class LeaseTaken(Fact, frozen=True, kw_only=True, tag="lease.taken"):
-    """The writer goes on with everything that these holders had under way; they are gone.
-
-    A holder is the boot of a process, empty for what a clean stop left. `epoch` counts such takings over the journal.
-    """
-
-    holders: tuple[str, ...]
-    epoch: int
-
-
-class ConfigLoaded(Fact, frozen=True, kw_only=True, tag="config.loaded"):
-    """These rules are in force from here on. `longest_window` (s) is how far back the limiters have to remember."""
-
-    digest: str
-    rules: tuple[str, ...]
-    mode: str
-    longest_window: float
-    by: str = ""
-
-
-class ConfigRefused(Fact, frozen=True, kw_only=True, tag="config.refused"):
-    """A reload was refused; the rules in force did not change."""
-
-    problems: tuple[str, ...]
-
-
 # ── intake and planning ──────────────────────────────────────────────────────────────────────────────────────────────
 class NotificationReceived(Fact, frozen=True, kw_only=True, tag="notification.received"):
     """A notification was accepted, byte for byte as JSON; nothing has been decided about it yet."""

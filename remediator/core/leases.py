@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from remediator.core.kinds import LeaseTaken
+from remediator.core.kinds_service import LeaseTaken
 from remediator.core.state import Map, State
 from remediator.errors import IllegalEntry
 

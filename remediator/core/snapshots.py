@@ -17,6 +17,7 @@ from remediator.core.state import (
     Caution,
     Episode,
     Grant,
+    Hold,
     Incident,
     Matches,
     Moment,
@@ -34,7 +35,7 @@ from remediator.core.state import (
 from remediator.core.state import Map as StateMap
 
 # Raised whenever the shape of the state changes: older snapshots are then dropped and rebuilt.
-SHAPE = 11
+SHAPE = 12
 # The journal may be pruned, and then there is nothing to rebuild a state from: from shape 3 on, fields are only added, each
 # with a default that older snapshots mean, and all shapes from this one on are read (tests/golden/snapshots).
 OLDEST_SHAPE = 3
@@ -74,6 +75,8 @@ class _Frozen(msgspec.Struct, frozen=True, kw_only=True):
     cautions: dict[str, Caution] = {}
     tracks: dict[str, tuple[Track, ...]] = {}
     schedules: dict[str, Scheduled] = {}
+    marked: bool = False
+    holds: dict[str, Hold] = {}
 
 
 _decoder = msgspec.json.Decoder(_Frozen)

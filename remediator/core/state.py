@@ -6,6 +6,7 @@ encoding. Only what is still open is kept: closed incidents live in the journal 
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Any
 
@@ -27,9 +28,7 @@ class Moment(msgspec.Struct, frozen=True, gc=False):
     def since(self, earlier: Moment) -> float:
         """Seconds passed since `earlier`, never more than either clock says: a stepped wall clock empties no window."""
         wall = self.at - earlier.at
-        if earlier.boot == self.boot:
-            return min(wall, self.mono - earlier.mono)
-        return wall
+        return min(wall, self.mono - earlier.mono) if earlier.boot == self.boot else wall
 
 
 class EpisodeStatus(StrEnum):
@@ -124,6 +123,8 @@ class RunStatus(StrEnum):
 
 WAITING = frozenset({RunStatus.PLANNED, RunStatus.DEFERRED, RunStatus.AWAITING_APPROVAL})
 WORKING = frozenset({RunStatus.RUNNING, RunStatus.VERIFYING, RunStatus.ROLLING_BACK})
+SAFE_MODE = "safe_mode"  # the name of the hold after lost history
+Map = immutables.Map
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -289,14 +290,29 @@ class Caution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     used: int = 0
 
 
+class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why nothing begins, since when, and for how long at least (s)."""
+
+    reason: str
+    since: Moment
+    lasts: float
+    released_by: str = ""
+
+
 class Pause(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A person's stop."""
+    """A person's stop. `since` is the moment at which it was set, by both clocks."""
 
     scope: str
     reason: str
     by: str
     at: float
     until: float | None = None
+    since: Moment | None = None
+
+    def left(self, now: Moment) -> float:
+        """Seconds until it ends, by the clock that has moved less: a wall clock that was stepped ends no stop early."""
+        since = self.since or Moment(self.at, now.mono, "")
+        return (math.inf if self.until is None else self.until) - since.at - now.since(since)
 
 
 class Outgoing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -336,9 +352,6 @@ class Tally(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=T
     notifications: int = 0
 
 
-Map = immutables.Map
-
-
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is still open, and what the limiters have to remember."""
 
@@ -373,6 +386,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     cautions: Map[str, Caution] = Map()
     tracks: Map[str, tuple[Track, ...]] = Map()  # by rule
     schedules: Map[str, Scheduled] = Map()  # by rule
+    marked: bool = False  # whether a high-water mark was kept outside the store
+    holds: Map[str, Hold] = Map()
 
     @property
     def active_runs(self) -> tuple[Run, ...]:

@@ -129,6 +129,11 @@ def _tell_journal(fact: e.AnyFact) -> tuple[str, str] | None:
         case e.JournalPruned():
             kept = f", kept in {fact.archive}" if fact.archive else ""
             return "pruned", f"{fact.count} entries up to {fact.seq}{kept}; the chain goes on from {fact.mac[:16]}"
+        case e.SafeModeEntered():
+            return "safe mode", f"{fact.reason}; no effects until somebody releases it (remediator release)"
+        case e.SafeModeReleased():
+            when = "at once" if fact.at_once else "effects begin when the longest limiter window has passed"
+            return "safe mode", f"released by {fact.by}, {when}: {fact.reason}"
         case _:
             return None
 

@@ -13,6 +13,7 @@ from math import isfinite
 from remediator.core import entries as e
 from remediator.core.by_hand import plan_by_hand
 from remediator.core.fold_runs import lost_lock
+from remediator.core.holds import Patience, standing
 from remediator.core.outcomes import UndoOutcome
 from remediator.core.planning import Unplannable
 from remediator.core.runs import own_undos
@@ -118,10 +119,30 @@ class Desk:
 
         return len(await self._parts.journal.commit(decide))
 
+    # ── holds ────────────────────────────────────────────────────────────────────────────────────────────────────────
+    async def release(self, *, by: str, reason: str, patience: Patience = "window") -> tuple[str, ...]:
+        """Releases what holds everything back (safe mode); the names of what stood.
+
+        Effects begin when the longest limiter window has passed since the loss; with patience `none` at once.
+        """
+        if not reason.strip():
+            raise RefusedRequest(400, "a release needs a reason: whoever reads the journal later will ask")
+        name, at_once = _named(by), patience == "none"
+
+        def decide(state: State, moment: Moment) -> Sequence[e.AnyFact]:
+            if not standing(state, moment):
+                raise RefusedRequest(409, "there is nothing to release: safe mode does not stand")
+            return [e.SafeModeReleased(by=name, reason=reason.strip(), at_once=at_once)]
+
+        entries = await self._parts.journal.commit(decide)
+        return tuple(entry.kind.partition(".")[0] for entry in entries if entry.kind.endswith(".released"))
+
     # ── undo ─────────────────────────────────────────────────────────────────────────────────────────────────────────
     async def undo(self, name: str, *, by: str, step: int | None = None) -> list[Undone]:
         """Takes back now what an incident or a run left behind, newest first; RefusedRequest if there is nothing."""
         state = self._parts.journal.state
+        if why := self._parts.withheld(state, self._parts.journal.moment()):
+            raise RefusedRequest(409, why)
         mine = [
             undo
             for undo in state.undos.values()
@@ -129,8 +150,6 @@ class Desk:
         ]
         if not mine:
             raise RefusedRequest(404, f"{name} left nothing behind that could be taken back")
-        if why := self._parts.unfit():
-            raise RefusedRequest(409, why)
         done = []
         for undo in sorted(mine, key=lambda one: (one.run, one.step), reverse=True):
             outcome = await self._undoing.take_back(undo.id, cause="person", by=_named(by))

@@ -12,14 +12,18 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
 
 from remediator.core.chain import Break, Head, check
-from remediator.core.entries import AnyFact, Entry, JournalOpened, Record, decode
+from remediator.core.entries import AnyFact, Entry, Record, decode
 from remediator.core.fold import fold
-from remediator.core.snapshots import pack, seal, thaw
+from remediator.core.leases import holders
+from remediator.core.snapshots import thaw
 from remediator.core.state import Moment, State
 from remediator.engine.action_log import rows_of
+from remediator.engine.drafts import Decider, Draft, Wish, fail, without
+from remediator.engine.history import History, check_start, first_effect, require_beginning
+from remediator.engine.packing import sealed
 from remediator.engine.scribe import Entail, Page, Scribe
 from remediator.errors import (
     AppendUnknown,
@@ -29,10 +33,10 @@ from remediator.errors import (
     NotCommitted,
     RefusedRecord,
     StoreError,
+    StoreRefused,
 )
-from remediator.ports import Clock, Snapshot, Store, StoreInfo
+from remediator.ports import Clock, HighWater, Snapshot, Store, StoreInfo
 
-Decider = Callable[[State, Moment], Sequence[AnyFact]]
 Listener = Callable[[Sequence[Entry], State, State], None]
 
 # How many deciders share one commit at most: bounds the time that one commit can take.
@@ -46,33 +50,16 @@ FIRST_REST, LAST_REST = 0.2, 5.0
 READ_CHUNK = 2000
 # How many entries a start has to fold at most, give or take (folding costs about 20 microseconds each).
 SNAPSHOT_EVERY = 50_000
-# Records of a snapshot packed in one turn of the loop (half a millisecond); 20,000 at once held a storm up for 200 ms.
-PACKED_AT_ONCE = 64
-
-
-@dataclass(slots=True)
-class _Wish:
-    decider: Decider
-    done: asyncio.Future[tuple[Entry, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """What one commit will hold, and who gets which of its entries."""
-
-    page: Page
-    answers: Sequence[tuple[_Wish, tuple[Entry, ...]]]
-
-    @property
-    def wishes(self) -> list[_Wish]:
-        return [wish for wish, _entries in self.answers]
 
 
 class Journal:
     """State and store, kept together. `head` is the signed end; `state` is what folding up to it gives."""
 
-    def __init__(self, store: Store, clock: Clock, *, key: bytes, replica: str, boot: str) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, *, key: bytes, replica: str, boot: str, marks: HighWater | None = None
+    ) -> None:
         self.store = store
+        self.history = History(store, clock, marks)
         self._clock = clock
         self._key = key
         self.boot = boot
@@ -81,42 +68,69 @@ class Journal:
         self._scribe = Scribe(key=key, replica=replica, boot=boot)
         self._saved = self._saved_before = 0
         self._served = 0
-        self._wishes: deque[_Wish] = deque()
+        self._wishes: deque[Wish] = deque()
         self._wanted = asyncio.Event()
         self._listeners: list[Listener] = []
         self._entail: Entail = _entails_nothing
         self.state = State()
         self.head = Head()
-        self.broken: str = ""
+        self.broken = self._lost = ""
+        self.renewals = 0  # how often the journal turned out to be another one, and everything was read anew
         self.last_error: str = ""
-        self.on_error: Callable[[str], None] = _says_nothing
+        self.on_error: Callable[[str], None] = lambda _sentence: None
 
     # ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────
     async def open(self) -> StoreInfo:
-        """Opens the store, checks the chain, folds the journal; CorruptJournal names the first bad entry."""
+        """Opens the store, checks the chain, folds the journal; in safe mode if it is less than what was seen (G16).
+
+        CorruptJournal names the first bad entry.
+        """
+        return await self._take_up("")
+
+    async def _take_up(self, lost: str) -> StoreInfo:
         info = await self.store.open()
         self.alone = info.alone
         await self._restore()
-        if self.state.seq < info.start.seq:
-            raise CorruptJournal(
-                info.start.seq, "and all before it were pruned, and no snapshot is whole; restore a copy"
-            )
+        require_beginning(self.state, info.start)
         await self._catch_up()
-        self._check_start(info.start)
-        if self.head.seq == 0:
-            page = Page(self.state, self.head)
-            self._scribe.write(page, self.moment(), [JournalOpened(store_id=info.store_id)], _entails_nothing)
-            try:
-                await self._append(_Draft(page, ()))
-            except Conflict:  # another replica was first
-                await self._catch_up()
+        check_start(self.state, info.start)
+        loss = lost or await self.history.loss(info.store_id, info.start, self.state, self.head)
+        await self._begin(info, loss, self._gone() if lost else frozenset())
+        self.history.note(self.state, self.head)
+        if trouble := await self.history.keep():
+            raise StoreRefused(trouble)
         return info
 
-    def _check_start(self, start: Head) -> None:
-        """What is missing at the beginning must be what an entry says was pruned, at most."""
-        pruned, mac = self.state.pruned_seq, self.state.pruned_mac
-        if start.seq > pruned or (start.seq == pruned and start.mac.hex() != (mac or start.mac.hex())):
-            raise CorruptJournal(start.seq, "or an earlier one was deleted, and no entry says so; restore a copy")
+    async def _begin(self, info: StoreInfo, loss: str, gone: AbstractSet[str]) -> None:
+        for _ in range(CONFLICTS):
+            page = Page(self.state, self.head)
+            facts = await self.history.opening(info, self.state, loss, gone)
+            self._scribe.write(page, self.moment(), facts, self._entail)
+            try:
+                return await self._append(Draft(page, ())) if facts else None
+            except Conflict:  # another replica was first
+                await self._catch_up()
+        raise NotCommitted("others kept appending first")
+
+    def _gone(self) -> AbstractSet[str]:
+        """Whose work was left and is this process's now: no other one starts that would go on with it."""
+        return holders(self.state) - {self.boot} if self.alone else frozenset()
+
+    async def _start_over(self, lost: str) -> bool:
+        """The journal is not the one that was seen: reads what is there now, in safe mode; whether that worked."""
+        before = (self.state, self.head)
+        self._lost = lost
+        self.state, self.head, self._saved, self._saved_before = State(), Head(), 0, 0
+        try:
+            await self.store.close()
+            await self._take_up(lost)
+        except StoreError as fault:
+            self.state, self.head = before
+            self.broken = f"{lost}; and what is there now cannot be taken up: {fault}"
+            return False
+        self.broken, self._lost = "", ""
+        self.renewals += 1
+        return True
 
     @property
     def safe(self) -> int:
@@ -147,13 +161,9 @@ class Journal:
         state, head = self.state, self.head
         if head.seq == self._saved:
             return
-        packed: list[bytes] = []
-        for number, piece in enumerate(pack(state), start=1):
-            packed.append(piece)
-            if number % PACKED_AT_ONCE == 0:
-                await asyncio.sleep(0)
+        sealed_state = await sealed(state, self._key)
         with contextlib.suppress(StoreError):
-            await self.store.save_snapshot(Snapshot(head=head, state=seal(b"".join(packed), self._key)))
+            await self.store.save_snapshot(Snapshot(head=head, state=sealed_state))
             if head.seq > self._saved:
                 self._saved_before, self._saved = self._saved, head.seq
 
@@ -195,7 +205,7 @@ class Journal:
         could not even be found out). Cancelling the wait does not cancel the append: the lane looks at the decider only.
         """
         done: asyncio.Future[tuple[Entry, ...]] = asyncio.get_running_loop().create_future()
-        self._wishes.append(_Wish(decider, done))
+        self._wishes.append(Wish(decider, done))
         self._wanted.set()
         return done
 
@@ -216,7 +226,7 @@ class Journal:
         """Takes in what others have appended; that is the only way to learn of it without an append of one's own."""
         self._look_wanted = True
         with contextlib.suppress(StoreError):
-            await self.commit(_decides_nothing)
+            await self.commit(lambda _state, _moment: ())
 
     @property
     def waiting(self) -> int:
@@ -225,7 +235,7 @@ class Journal:
 
     async def run(self) -> None:
         """The lane; ends only by cancellation, after which waiting deciders are refused."""
-        wishes: list[_Wish] = []
+        wishes: list[Wish] = []
         saving: asyncio.Future[None] | None = None
         try:
             while True:
@@ -242,9 +252,9 @@ class Journal:
             if saving is not None:
                 saving.cancel()
             for wish in (*wishes, *self._wishes):
-                _fail(wish, NotCommitted("the service is stopping"))
+                fail(wish, NotCommitted("the service is stopping"))
 
-    async def _gather(self, wishes: list[_Wish]) -> None:
+    async def _gather(self, wishes: list[Wish]) -> None:
         """Takes in all who wait, and more who are likely to come: as many as the last commit served, for a few turns.
 
         A commit is cheapest while nothing else wants to run: begun too early, it shares the interpreter with the requests
@@ -263,7 +273,13 @@ class Journal:
         if not self._wishes:
             self._wanted.clear()
 
-    async def _serve(self, wishes: Sequence[_Wish]) -> None:
+    async def _serve(self, wishes: Sequence[Wish]) -> None:
+        if self._lost and not await self._start_over(self._lost):
+            self._refuse(wishes, NotCommitted(self.broken))
+        else:
+            await self._append_all(wishes)
+
+    async def _append_all(self, wishes: Sequence[Wish]) -> None:
         error: StoreError = NotCommitted("others kept appending first")
         conflicts = 0
         while conflicts < CONFLICTS:
@@ -275,7 +291,7 @@ class Journal:
                 await self._append(draft)
             except RefusedRecord as refusal:
                 error = refusal
-                wishes = self._without(draft, refusal)
+                wishes = without(draft, refusal, self.on_error)
                 if len(wishes) == len(draft.wishes):
                     break
             except Conflict as conflict:
@@ -288,29 +304,22 @@ class Journal:
                 break
             else:
                 return
+        self._refuse(wishes, error)
+
+    def _refuse(self, wishes: Sequence[Wish], error: StoreError) -> None:
         self.last_error = str(error)
         self.on_error(self.last_error)
         for wish in wishes:
-            _fail(wish, error)
-
-    def _without(self, draft: _Draft, refusal: RefusedRecord) -> list[_Wish]:
-        """Fails the one whose record the store refused, and gives back those who may be tried without it."""
-        rest: list[_Wish] = []
-        for wish, entries in draft.answers:
-            if any(entry.id == refusal.record for entry in entries):
-                self.on_error(str(refusal))
-                _fail(wish, refusal)
-            else:
-                rest.append(wish)
-        return rest
+            fail(wish, error)
 
     async def _follow_up(self, conflict: Conflict) -> bool:
         """After a conflict: whether the state is now what the journal says, so that deciding again makes sense."""
-        if conflict.head < self.head.seq:
-            seen = self.head.seq
-            self.broken = f"the store ends at entry {conflict.head}, but {seen} was seen: history was lost (G16)"
-            return False
         try:
+            if not await self.history.runs_through(self.head):
+                short = (
+                    f"the store ends at entry {conflict.head}" if conflict.head < self.head.seq else "it was replaced"
+                )
+                return await self._start_over(f"entry {self.head.seq} was seen and is gone: {short}")
             await self._follow()
         except CorruptJournal as fault:
             self.broken = str(fault)
@@ -331,24 +340,24 @@ class Journal:
                 self._publish(fresh, before)
         return fresh
 
-    def _decide(self, wishes: Sequence[_Wish]) -> _Draft:
+    def _decide(self, wishes: Sequence[Wish]) -> Draft:
         page = Page(self.state, self.head)
         moment = self.moment()
-        answers: list[tuple[_Wish, tuple[Entry, ...]]] = []
+        answers: list[tuple[Wish, tuple[Entry, ...]]] = []
         for wish in wishes:
             try:
                 entries = self._scribe.write(page, moment, wish.decider(page.state, moment), self._entail)
             except Exception as fault:  # noqa: BLE001  (a decider that breaks fails its caller, not the lane)
-                _fail(wish, fault)
+                fail(wish, fault)
                 continue
             if entries:
                 answers.append((wish, entries))
             elif not wish.done.done():
                 wish.done.set_result(())
-        return _Draft(page, answers)
+        return Draft(page, answers)
 
     # ── appending ────────────────────────────────────────────────────────────────────────────────────────────────────
-    async def _append(self, draft: _Draft) -> None:
+    async def _append(self, draft: Draft) -> None:
         page, before = draft.page, self.state
         try:
             await self.store.append(self.head, page.records, rows_of(page.touched, page.entries))
@@ -358,11 +367,15 @@ class Journal:
             self.state, self.head = page.state, page.head
             self._publish(page.entries, before)
         self.last_error = ""
+        unmarked = await self.history.keep() if self.history.kept and first_effect(page.entries) else ""
         for wish, entries in draft.answers:
-            if not wish.done.done():
+            if unmarked and first_effect(entries):
+                fail(wish, NotCommitted(f"no effect without a high-water mark: {unmarked}"))
+            elif not wish.done.done():
                 wish.done.set_result(entries)
 
     def _publish(self, entries: Sequence[Entry], before: State) -> None:
+        self.history.note(self.state, self.head)
         for listener in self._listeners if entries else ():
             listener(entries, before, self.state)
 
@@ -383,18 +396,5 @@ class Journal:
         await self.store.close()
 
 
-def _says_nothing(_sentence: str) -> None: ...
-
-
-def _decides_nothing(_state: State, _moment: Moment) -> Sequence[AnyFact]:
-    return ()
-
-
 def _entails_nothing(_before: State, _after: State, _fact: AnyFact) -> Sequence[AnyFact]:
     return ()
-
-
-def _fail(wish: _Wish, error: Exception) -> None:
-    if not wish.done.done():
-        wish.done.set_exception(error)
-        wish.done.exception()  # a caller that no longer waits is no unhandled error

@@ -14,6 +14,7 @@ from remediator.core.consequences import Routing
 from remediator.core.facts import Facts, Guard, stricter
 from remediator.core.fitting import Fitting
 from remediator.core.fleet import FleetLimits
+from remediator.core.holds import safe_mode
 from remediator.core.leases import SILENT_AFTER
 from remediator.core.planning import Planner, planned_guards
 from remediator.core.rules import Mode, Ruleset
@@ -124,11 +125,17 @@ class Parts:
             return False
         return self.journal.alone or moment.mono - self.heard < SILENT_AFTER
 
+    def withheld(self, state: State, moment: Moment) -> str:
+        """Why no effect may be announced now; empty if nothing is against it. Guards speak for themselves."""
+        if (hold := safe_mode(state, moment)) is not None:
+            return hold.sentence
+        return "" if self.may_announce(moment) else self.unfit() or "this replica may not announce anything now"
+
     def unfit(self) -> str:
         """Why this process may announce nothing just now, whoever asks; empty if nothing is against it."""
-        return (
-            "this process is behind its time and cannot keep deadlines; try again in a moment" if self.lagging() else ""
-        )
+        if self.lagging():
+            return "this process is behind its time and cannot keep deadlines; try again in a moment"
+        return self.journal.history.trouble
 
     def holds(self, held: Held) -> bool:
         """Whether this process may go on with that work."""

@@ -42,10 +42,13 @@ class Runner:
         """Carries the run called `name` to its last word, or until it waits for a person or the service stops."""
         found = self._parts.journal.state.runs.get(name)
         inherited = found.intent if found is not None else None
+        renewals = self._parts.journal.renewals
         while not self._parts.stopping:
             run = self._parts.journal.state.runs.get(name)
             if run is None or not self._parts.holds(run):
                 return
+            if renewals != self._parts.journal.renewals:  # another history: what it shows under way is not ours
+                renewals, inherited = self._parts.journal.renewals, run.intent
             try:
                 if run.intent is not None:
                     await self._interrupted(run, run.intent, inherited)
@@ -110,7 +113,7 @@ class Runner:
         run = self._unmoved(state, moment, name, standing)
         if run is None or (state.pause_for(run.plan.rule) is not None and not effect.by):
             return ()
-        if not self._parts.may_announce(moment) or self._undoing.at_work(state, f"{run.id}/{effect.step}"):
+        if self._parts.withheld(state, moment) or self._undoing.at_work(state, f"{run.id}/{effect.step}"):
             return ()  # else what is being taken back and what is ordered anew could not be told apart
         reason = "" if r.bound_to_finish(run) else self._admission.withdrawn(state, moment, run, effect.step)
         if reason:

@@ -14,8 +14,8 @@ from remediator.core import entries as e
 from remediator.core.consequences import ENTAILING, consequences
 from remediator.core.state import WAITING, Moment, State
 from remediator.engine.desk import Desk
+from remediator.engine.drafts import Decider
 from remediator.engine.intake import Intake
-from remediator.engine.journal import Decider
 from remediator.engine.leases import Leases
 from remediator.engine.outbox import BELL as OUTBOX_BELL
 from remediator.engine.outbox import Outbox
@@ -70,9 +70,10 @@ class Engine:
         """Works until cancelled; the journal must be open and its lane running."""
         mode = self.parts.config.mode.word
         await self.parts.space.look()
-        await self._leases.begin(e.ServiceStarted(version=version, mode=mode))
+        await self._leases.begin(e.ServiceStarted(version=version, mode=mode, marked=self.parts.journal.history.kept))
         self._working = True
         beside = [] if self.parts.journal.alone else [self._leases.watch(), self._leases.follow()]
+        beside.append(self.parts.journal.history.watch())
         others = [asyncio.ensure_future(loop) for loop in beside]  # until the very end: the last work needs its holder
         try:
             async with asyncio.TaskGroup() as group:
@@ -123,7 +124,7 @@ class Engine:
     def _on_commit(self, entries: Sequence[e.Entry], _before: State, after: State) -> None:
         self._planner.note(entries)
         for entry in entries:
-            if isinstance(entry.fact, e.LeaseTaken):
+            if isinstance(entry.fact, (e.LeaseTaken, e.SafeModeEntered, e.SafeModeReleased)):
                 self._go_on(after)
             elif type(entry.fact) is not e.NotificationReceived:  # the planner's alone, and a storm consists of it
                 self._notice(entry.fact, after)
@@ -155,7 +156,7 @@ class Engine:
                 return
 
     def _go_on(self, after: State) -> None:
-        """Work has changed hands: takes up what is this replica's now, and lets go of what is not."""
+        """Work has changed hands, or the journal has: takes up what is this replica's now, and lets go of what is not."""
         self._planner.resume()
         for run in after.active_runs:
             self.parts.ring(run.id)

@@ -50,9 +50,10 @@ class Timers:
 
     def _until_next(self) -> float:
         now, state, storm = self._parts.clock.now(), self._parts.journal.state, self._parts.config.fleet.storm
-        calm = calm_in(state, storm, self._parts.journal.moment())
+        moment = self._parts.journal.moment()
+        calm = calm_in(state, storm, moment)
         often = TRY_EVERY if self._parts.journal.last_error else LOOK_EVERY
-        ends = [pause.until - now for pause in state.pauses.values() if pause.until is not None]
+        ends = [pause.left(moment) for pause in state.pauses.values()]
         parked = state.runs.values()
         calls = [
             due(run.parked_at, run.reminded + 1) - now for run in parked if run.parked_at is not None and _waits(run)
@@ -73,9 +74,7 @@ class Timers:
 
     def _pauses_over(self, state: State, moment: Moment) -> Sequence[e.AnyFact]:
         return [
-            e.PauseCleared(scope=pause.scope, by="clock")
-            for pause in state.pauses.values()
-            if pause.until is not None and pause.until <= moment.at
+            e.PauseCleared(scope=pause.scope, by="clock") for pause in state.pauses.values() if pause.left(moment) <= 0
         ]
 
     def _reminders(self, state: State, moment: Moment) -> Sequence[e.AnyFact]:

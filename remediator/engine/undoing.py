@@ -11,6 +11,7 @@ import heapq
 from collections.abc import Sequence
 
 from remediator.core import entries as e
+from remediator.core.holds import safe_mode
 from remediator.core.outcomes import UndoOutcome, UndoResult
 from remediator.core.state import Moment, RunStatus, State, Undo
 from remediator.engine.effects import token_of
@@ -58,6 +59,8 @@ class Undoing:
     def _next(self, count: int) -> list[Undo]:
         """What this clock is in charge of and has not taken up, the next ones; a run that rolls back takes back its own."""
         state = self._parts.journal.state
+        if safe_mode(state, self._parts.journal.moment()) is not None:
+            return []
         mine = [undo for undo in state.undos.values() if undo.id not in self._taken and self._is_mine(state, undo)]
         return heapq.nsmallest(count, mine, key=lambda undo: (undo.at, undo.id))
 
@@ -103,14 +106,16 @@ class Undoing:
         entries = await self._parts.journal.commit(lambda state, moment: self._intend(state, moment, name, cause, by))
         if not entries:
             return None
-        undo = self._parts.journal.state.undos[name]
+        undo = self._parts.journal.state.undos.get(name)
+        if undo is None:  # the journal turned out to be another one
+            return None
         outcome = await self._parts.effects[False].take_back(token_of(entries[0]), undo)
         await self._parts.journal.insist(lambda state, moment: _conclude(state, moment, undo, outcome))
         return outcome
 
     def _intend(self, state: State, moment: Moment, name: str, cause: str, by: str) -> Sequence[e.AnyFact]:
         undo = state.undos.get(name)
-        if undo is None or self._elsewhere(undo) or not self._parts.may_announce(moment):
+        if undo is None or self._elsewhere(undo) or self._parts.withheld(state, moment):
             return ()
         if not by and not self._parts.holds(undo):  # a person may ask any replica
             return ()

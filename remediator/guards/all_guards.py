@@ -19,6 +19,7 @@ from remediator.guards.mode import ModeGuard
 from remediator.guards.pause import PauseGuard
 from remediator.guards.rate_limit import RateLimitGuard
 from remediator.guards.room import RoomGuard
+from remediator.guards.safe_mode import SafeModeGuard
 from remediator.guards.signal_trust import SignalTrustGuard
 from remediator.guards.storm import StormGuard
 from remediator.guards.target_lock import TargetLockGuard
@@ -31,6 +32,7 @@ def all_guards() -> tuple[Guard, ...]:
     return (
         ModeGuard(),
         PauseGuard(),
+        SafeModeGuard(),
         RoomGuard(),
         BreakerGuard(),
         InhibitedByGuard(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 from remediator.core.facts import Facts
 from remediator.core.verdicts import Verdict, allow, defer
 from remediator.guards.wording import clock_time
@@ -17,9 +19,10 @@ class PauseGuard:
         """Defers until the pause ends, or without an end until somebody resumes."""
         scopes = ("all", f"rule:{facts.run.plan.rule}")
         found = [pause for scope in scopes if (pause := facts.state.pauses.get(scope)) is not None]
-        standing = [pause for pause in found if pause.until is None or pause.until > facts.moment.at]
+        standing = [(left, pause) for pause in found if (left := pause.left(facts.moment)) > 0]
         if not standing:
             return allow(self.name, "not paused")
-        pause = max(standing, key=lambda one: one.until if one.until is not None else float("inf"))
-        end = f"until {clock_time(pause.until)}" if pause.until is not None else "until somebody resumes"
-        return defer(self.name, f"paused by {pause.by} {end}: {pause.reason}", pause.until)
+        left, pause = max(standing, key=lambda one: one[0])
+        until = facts.moment.at + left if isfinite(left) else None
+        end = f"until {clock_time(until)}" if until is not None else "until somebody resumes"
+        return defer(self.name, f"paused by {pause.by} {end}: {pause.reason}", until)

@@ -10,10 +10,11 @@ from prometheus_client import Counter
 from prometheus_client.exposition import generate_latest
 
 from remediator.core import entries as e
+from remediator.core.holds import standing
 from remediator.core.leases import MOST_LAG
 from remediator.core.outcomes import Result
 from remediator.core.space import Room
-from remediator.core.state import RunStatus, State
+from remediator.core.state import SAFE_MODE, Moment, RunStatus, State
 from remediator.core.telling import tell
 from remediator.core.verdicts import Answer
 from remediator.observe.log import Log, level_of
@@ -50,6 +51,7 @@ class Observer:
         self.log = Log(redactor, level=level, form=form, stream=stream, lost=self.metrics.lines_lost.inc)
         self.head = head
         self._now = now or SystemClock().now
+        self.moment: Callable[[], Moment] | None = None
         self._calm = True
         self._state = State()
         self._rules: set[str] = set()
@@ -190,6 +192,8 @@ class Observer:
         m.storm.set(state.storm is not None and state.storm.ended is None)
         m.undos.set(len(state.undos))
         m.overdue.set(sum(undo.due_at + OVERDUE < now for undo in state.undos.values()))
+        holds = standing(state, self.moment()) if self.moment is not None else ()
+        m.safe_mode.set(any(hold.word == SAFE_MODE for hold in holds))
         m.pending.set(len(state.pending))
         waiting = Counts(one.receiver for one in state.outbox.values())
         for name in self._receivers | waiting.keys():

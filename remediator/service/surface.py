@@ -8,6 +8,7 @@ from typing import Protocol
 
 from remediator import __version__
 from remediator.core.entries import Entry, NotificationReceived, decode
+from remediator.core.holds import Patience, standing
 from remediator.core.plans import Plan
 from remediator.core.state import State
 from remediator.core.views import (
@@ -76,6 +77,8 @@ class ServiceSurface:
             reasons.append(f"the journal is not what it was, and a person has to look: {parts.journal.broken}")
         elif parts.journal.last_error:
             reasons.append(f"the journal cannot be written: {parts.journal.last_error}")
+        elif parts.journal.history.trouble:
+            reasons.append(parts.journal.history.trouble)
         if parts.space.low:
             reasons.append(parts.space.low)
         if not parts.config.ruleset.rules and not parts.config.ruleset.playbooks:
@@ -93,7 +96,8 @@ class ServiceSurface:
             "last_notification_at": self._last_notification,
         }
         trouble = (self._access.trouble,) if self._access.trouble else ()
-        return status_of(parts.journal.state, parts.clock.now(), told, (*self.ready(), *trouble))
+        holds = tuple(hold.sentence for hold in standing(parts.journal.state, parts.journal.moment()))
+        return status_of(parts.journal.state, parts.clock.now(), told, (*self.ready(), *trouble, *holds))
 
     def rules(self) -> Sequence[RuleView]:
         """The rules in force."""
@@ -198,6 +202,10 @@ class ServiceSurface:
     async def restore(self, rule: str, *, target: str, by: str, reason: str) -> int:
         """Lifts what the breaker demoted of a rule."""
         return await self._desk().restore(rule, target=target, by=by, reason=reason)
+
+    async def release(self, *, by: str, reason: str, patience: Patience) -> Sequence[str]:
+        """Releases safe mode."""
+        return await self._desk().release(by=by, reason=reason, patience=patience)
 
     async def undo(self, name: str, *, by: str, step: int | None) -> Sequence[UndoneView]:
         """Takes back what an incident or run left behind."""

@@ -40,6 +40,7 @@ from remediator.service.reloading import Overrides, RuleLoader, loaded_fact, nam
 from remediator.service.surface import ServiceSurface
 from remediator.stores.anchor_file import AnchorFile
 from remediator.stores.archive import GzipArchive
+from remediator.stores.high_water import HighWaterFile
 from remediator.stores.memory import MemoryStore
 from remediator.stores.sqlite import SqliteStore
 from remediator.system import SystemClock, journal_key, new_boot
@@ -92,7 +93,6 @@ def build(config_file: Path | None, overrides: Overrides) -> Built:
     address_of(listen)
     clock = SystemClock()
     redactor = Redactor(secrets_of(settings))
-
     observer = Observer(redactor, level=overrides.log_level, form=overrides.log_format, now=clock.now)
     auth, rereading = build_auth(settings, listen, clock)
     ending = Ending()
@@ -101,7 +101,8 @@ def build(config_file: Path | None, overrides: Overrides) -> Built:
     config = loader.load(settings)
     journal = _journal(storage, clock)
     observer.head = ending.head = lambda: journal.head
-    journal.on_error = observer.append_failed
+    observer.moment = journal.moment
+    journal.on_error = journal.history.on_trouble = observer.append_failed
     parts = _parts(plugs, settings, config, journal, clock)
     parts.space.tell = observer.room_is
     engine = Engine(parts)
@@ -135,7 +136,10 @@ def _journal(storage: Path, clock: Clock) -> Journal:
         raise CannotStart(
             f"{fault.filename or storage}: {fault.strerror}; storage.path must be a directory that this user may write"
         ) from None
-    return Journal(SqliteStore(path), clock, key=key, replica=platform.node() or "replica", boot=new_boot())
+    marks = HighWaterFile(storage.with_name(storage.name + ".high-water"))
+    return Journal(
+        SqliteStore(path), clock, key=key, replica=platform.node() or "replica", boot=new_boot(), marks=marks
+    )
 
 
 def _anchoring(settings: Settings, journal: Journal, observer: Observer, clock: Clock) -> Anchoring:

@@ -20,6 +20,7 @@ from remediator.web.requests import (
     PauseBody,
     Reader,
     RejectBody,
+    ReleaseBody,
     RestoreBody,
     ResumeBody,
     RunBody,
@@ -63,6 +64,7 @@ class Api:
             Door(method="POST", path="/api/v1/incidents/{name}/decide", scope=Scope.APPROVE, serve=self.decide),
             Door(method="POST", path="/api/v1/pause", scope=Scope.APPROVE, serve=self.pause),
             Door(method="POST", path="/api/v1/resume", scope=Scope.APPROVE, serve=self.resume),
+            Door(method="POST", path="/api/v1/release", scope=Scope.ADMIN, serve=self.release),
             Door(method="POST", path="/api/v1/rules/{name}/restore", scope=Scope.APPROVE, serve=self.restore),
             Door(method="POST", path="/api/v1/run", scope=Scope.ADMIN, serve=self.run),
         )
@@ -176,6 +178,13 @@ class Api:
         body = await self._read.json(request, ResumeBody)
         await self._surface.resume(scope=body.scope, by=caller.signed(body.by))
         return success({"resumed": body.scope})
+
+    async def release(self, request: Request, caller: Caller) -> Response:
+        """Releases safe mode."""
+        body = await self._read.json(request, ReleaseBody)
+        by = caller.signed(body.by)
+        released = await self._surface.release(by=by, reason=body.reason, patience=body.patience)
+        return success({"released": released})
 
     async def restore(self, request: Request, caller: Caller) -> Response:
         """Lifts what the breaker demoted of a rule."""

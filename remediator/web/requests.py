@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 from starlette.requests import Request
 
+from remediator.core.holds import Patience
 from remediator.errors import RefusedRequest
 from remediator.web.bodies import Room, read_body
 from remediator.web.options import WebOptions
@@ -67,6 +68,14 @@ class ResumeBody(_Body, frozen=True, kw_only=True):
 
     scope: str = "all"
     by: str = ""
+
+
+class ReleaseBody(_Body, frozen=True, kw_only=True):
+    """The end of safe mode; patience `none` does not wait for the longest limiter window either."""
+
+    reason: str
+    by: str = ""
+    patience: Patience = "window"
 
 
 class RestoreBody(_Body, frozen=True, kw_only=True):

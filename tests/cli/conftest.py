@@ -358,6 +358,7 @@ class Api:
             ("POST", "/api/v1/run"): success({"incident": "inc-9z9z9z9z"}),
             ("POST", "/api/v1/pause"): success({}),
             ("POST", "/api/v1/resume"): success({}),
+            ("POST", "/api/v1/release"): success({"released": ["safe_mode"]}),
             ("POST", "restore"): success({"restored": "high-bounce-rate", "demotions": 2}),
             ("POST", "undo"): success({"undone": [undone]}),
             ("POST", "approve"): success({}),

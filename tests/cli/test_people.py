@@ -22,6 +22,19 @@ def test_a_yes_carries_the_digest_that_was_shown_the_person_and_the_reason(cli: 
     ]
 
 
+def test_a_release_says_what_it_ended_and_what_is_still_waited_for(cli: Cli, api: Api) -> None:
+    result = cli("remediator release -m 'an old copy, checked'")
+    assert result.stdout == (
+        "released safe mode\neffects begin when the longest limiter window has passed; remediator status says when\n"
+    )
+    assert cli("remediator release --reason checked --now").stdout == "released safe mode\n"
+    assert api.asked("POST") == [
+        ("/api/v1/release", {"reason": "an old copy, checked", "by": "ana", "patience": "window"}),
+        ("/api/v1/release", {"reason": "checked", "by": "ana", "patience": "none"}),
+    ]
+    assert cli("remediator release --reason ' '").exit_code == 2
+
+
 @pytest.mark.parametrize("verb", ["approve", "reject"])
 @pytest.mark.parametrize("typed", ["n\n", "\n", "nonsense\nn\n"])
 def test_anything_but_a_yes_sends_nothing_and_exits_1(verb: str, typed: str, cli: Cli, api: Api) -> None:

@@ -29,6 +29,7 @@ READING = [
     "remediator run playbook -m why",
     "remediator pause why",
     "remediator resume",
+    "remediator release -m why",
     "remediator restore rule -m why",
 ]
 

@@ -44,7 +44,7 @@ from remediator.engine.parts import Config, Parts
 from remediator.engine.supervisor import Engine
 from remediator.errors import RefusedRequest
 from remediator.guards.all_guards import all_guards
-from remediator.ports import Action, Call, LookCall, Message
+from remediator.ports import Action, Call, HighWater, LookCall, Message, Store
 from remediator.stores.memory import MemoryStore
 from tests.kit.histories import Arrival, History, from_body
 from tests.kit.history import judge
@@ -340,6 +340,8 @@ class Rig:
     max_runs: int = 10
     fleet: FleetLimits = LENIENT
     starts: int = 0
+    file: Store | None = None  # a store of another kind, instead of `store`
+    marks: HighWater | None = None
 
     alert, body = staticmethod(alert), staticmethod(body)  # the tests' vocabulary
     rule, playbook, step = staticmethod(rule), staticmethod(playbook), staticmethod(step)
@@ -360,7 +362,14 @@ class Rig:
         ruleset = Ruleset(rules=self.rules, playbooks=playbooks, digest=f"digest-{self.starts}")
         routing = Routing(by_severity={"critical": ("people",)}, escalate=("people",))
         return Parts(
-            journal=Journal(self.store, self.clock, key=KEY, replica="r1", boot=f"boot{self.starts}"),
+            journal=Journal(
+                self.file or self.store,
+                self.clock,
+                key=KEY,
+                replica="r1",
+                boot=f"boot{self.starts}",
+                marks=self.marks,
+            ),
             clock=self.clock,
             config=Config(ruleset=ruleset, mode=self.mode, routing=routing, max_runs=self.max_runs, fleet=self.fleet),
             guards=all_guards(),
@@ -375,7 +384,7 @@ class Rig:
     @asynccontextmanager
     async def engine(self) -> AsyncIterator[Engine]:
         """A running engine; leaving the block is a crash: every task is cancelled where it stands."""
-        parts, store = self.parts(), self.store
+        parts = self.parts()
         engine = Engine(parts)
         await parts.journal.open()
         lane = asyncio.ensure_future(parts.journal.run())
@@ -391,7 +400,7 @@ class Rig:
                 task.cancel()
                 with suppress(asyncio.CancelledError, BaseExceptionGroup):
                     await task
-            await store.close()
+            await parts.journal.store.close()
 
     async def accept(self, engine: Engine, *alerts: Mapping[str, object]) -> None:
         """Delivers one notification and lets the engine settle."""
@@ -453,5 +462,7 @@ def rig() -> Iterator[Rig]:
     """A fresh world; what happened in it is judged at the end by a program that shares no code with the engine."""
     made = Rig()
     yield made
+    if made.file is not None:
+        return  # its history is spoiled on purpose: there is no whole one to judge
     found = [violation for violation in judge(made.history()) if violation.guarantee not in made.blemishes]
     assert not found, "\n".join(map(str, found))

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from remediator.core import entries as e
-from remediator.engine.journal import BATCH, TURNS, Decider, Journal
+from remediator.engine.drafts import Decider
+from remediator.engine.journal import BATCH, TURNS, Journal
 from remediator.errors import IllegalEntry, NotCommitted, RefusedRecord
 from remediator.ports import IncidentRow
 from remediator.stores.faults import Fault

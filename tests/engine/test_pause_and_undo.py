@@ -86,6 +86,19 @@ async def test_a_pause_lasts_until_its_end_and_the_run_goes_on_by_itself(rig: Ri
     assert cleared.by == "clock"
 
 
+async def test_a_wall_clock_that_is_set_on_ends_no_pause_early(rig: Rig) -> None:
+    async with rig.engine() as engine:
+        await rig.ask(engine.desk.pause(scope="all", reason="upgrade", by="ana", seconds=600.0))
+        began = rig.clock.mono
+        rig.clock.wall += 3600.0
+        await rig.accept(engine, rig.alert(at=rig.clock.wall - 60))
+        await rig.clock.run(500.0)
+        assert "pause.cleared" not in await rig.kinds()
+        assert not rig.world.ledger
+        await rig.clock.until(lambda: bool(rig.world.ledger))
+        assert 600.0 <= rig.clock.mono - began <= 620.0
+
+
 async def test_a_pause_that_is_ended_before_its_time_holds_nobody_any_longer(rig: Rig) -> None:
     async with rig.engine() as engine:
         await rig.ask(engine.desk.pause(scope="all", reason="upgrade", by="ana", seconds=7200.0))

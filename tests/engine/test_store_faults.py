@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from remediator.core import entries as e
@@ -276,15 +277,48 @@ async def test_a_conflict_without_end_is_told_and_does_not_spin(rig: Rig) -> Non
     assert not one.broken
 
 
-async def test_lost_history_is_noticed_and_stops_everything(rig: Rig) -> None:
+async def test_history_that_is_lost_under_a_running_process_is_noticed_and_taken_up_in_safe_mode(rig: Rig) -> None:
     disk = Disk()
     one = journal(rig, disk, "ana")
     async with running(one):
         await one.commit(lambda _s, _m: [pause("all", "ana")])
         del disk.records[1:]
-        with pytest.raises(Conflict):
-            await one.commit(lambda _s, _m: [pause("rule:a", "ana")])
-    assert "history was lost" in one.broken
+        await one.commit(lambda _s, _m: [pause("rule:a", "ana")])
+        assert [record.kind for record in disk.records] == ["journal.opened", "safe_mode.entered", "pause.set"]
+        assert set(one.state.pauses) == {"rule:a"}
+        assert one.state.holds["safe_mode"].reason == "entry 2 was seen and is gone: the store ends at entry 1"
+        assert (one.broken, one.renewals) == ("", 1)
+
+
+async def test_history_that_was_replaced_by_a_longer_one_is_noticed_at_the_next_append(rig: Rig) -> None:
+    disk, other = Disk(), Disk()
+    one, two = journal(rig, disk, "ana"), journal(rig, other, "bob")
+    async with running(one), running(two):
+        await one.commit(lambda _s, _m: [pause("all", "ana")])
+        for scope in ("all", "rule:a", "rule:b"):
+            await two.commit(lambda _s, _m, scope=scope: [pause(scope, "bob")])  # type: ignore[misc]
+        disk.records[:] = other.records
+        await one.commit(lambda _s, _m: [pause("rule:c", "ana")])
+        assert set(one.state.pauses) == {"all", "rule:a", "rule:b", "rule:c"}
+        assert one.state.holds["safe_mode"].reason == "entry 2 was seen and is gone: it was replaced"
+
+
+async def test_lost_history_that_cannot_be_taken_up_stops_everything_until_it_can(rig: Rig) -> None:
+    disk = Disk()
+    one = journal(rig, disk, "ana")
+    async with running(one):
+        await one.commit(lambda _s, _m: [pause("all", "ana")])
+        kept = list(disk.records)
+        disk.records[:] = [msgspec.structs.replace(kept[0], mac=bytes(32))]
+        for _ in range(2):
+            with pytest.raises(StoreError):
+                await one.commit(lambda _s, _m: [pause("rule:a", "ana")])
+            assert "and what is there now cannot be taken up" in one.broken
+            assert one.head.seq == 2
+        disk.records[:] = kept[:1]
+        await one.commit(lambda _s, _m: [pause("rule:a", "ana")])
+        assert not one.broken
+        assert "safe_mode" in one.state.holds
 
 
 async def test_a_foreign_entry_that_is_not_signed_with_our_key_stops_everything(rig: Rig) -> None:

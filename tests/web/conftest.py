@@ -10,6 +10,7 @@ import httpx
 import pytest
 from msgspec import structs
 
+from remediator.core.holds import Patience
 from remediator.core.outcomes import EffectClass, Result
 from remediator.core.plans import Plan, PlannedGuards, PlannedLimit, PlannedStep
 from remediator.core.verdicts import allow, defer
@@ -298,6 +299,10 @@ class FakeSurface:
 
     async def resume(self, *, scope: str, by: str) -> None:
         self._note("resume", scope, by)
+
+    async def release(self, *, by: str, reason: str, patience: Patience) -> Sequence[str]:
+        self._note("release", by, reason, patience)
+        return ("safe_mode",)
 
     async def restore(self, rule: str, *, target: str, by: str, reason: str) -> int:
         self._note("restore", rule, target, by, reason)

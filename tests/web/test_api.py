@@ -127,6 +127,8 @@ async def test_a_stopping_service_ends_long_polls(local: Any) -> None:
             ("pause", "rule:x", "r", "{by}", 60.0),
         ),
         ("resume", {"by": "eve"}, ("resume", "all", "{by}")),
+        ("release", {"reason": "r", "by": "eve"}, ("release", "{by}", "r", "window")),
+        ("release", {"reason": "r", "by": "eve", "patience": "none"}, ("release", "{by}", "r", "none")),
         ("rules/x/restore", {"by": "eve", "reason": "r"}, ("restore", "x", "", "{by}", "r")),
         (
             "run",

@@ -35,6 +35,7 @@ TABLE = {
     "POST /api/v1/incidents/{name}/decide": "approve",
     "POST /api/v1/pause": "approve",
     "POST /api/v1/resume": "approve",
+    "POST /api/v1/release": "admin",
     "POST /api/v1/rules/{name}/restore": "approve",
     "GET /": "read",
     "GET /index.json": "read",

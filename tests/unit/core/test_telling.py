@@ -83,6 +83,14 @@ TOLD = {
         "due", "daily-check, 2026-11-24 10:27:40Z: planned: plan 5f2a11c09d3be774, mode auto",
     ),
     "effect.lost": ("lost", "step 1, forgotten by node mta1 with inc-9d2mv4xk.1: a pause; inc-4h8wq6tz makes it again"),
+    "safe_mode.entered": (
+        "safe mode",
+        (
+            "the journal ends at entry 7, but entry 12 was seen: what came between is lost; "
+            "no effects until somebody releases it (remediator release)"
+        ),
+    ),
+    "safe_mode.released": ("safe mode", "released by ana, at once: the old copy is what we want"),
     "quarantined": ("quarantined", "notification 6: KeyError: 'x'"),
 }  # fmt: skip
 
@@ -107,6 +115,10 @@ PLAIN: list[tuple[e.AnyFact, str, str]] = [
     (e.RunDecided(**NAMES, answer="ask", verdicts=(ask("mode", "say yes"),)), "decided", "ask a person: mode: say yes"),
     (e.RunDecided(**NAMES, answer="deny", verdicts=(deny("mode", "off"), defer("x", "-"))), "decided", "no: mode: off"),
     (e.RunDecided(**NAMES, answer="deny", verdicts=()), "decided", "no"),
+    (
+        e.SafeModeReleased(by="ana", reason="checked"),
+        "safe mode", "released by ana, effects begin when the longest limiter window has passed: checked",
+    ),
     (e.RunDecided(**NAMES, answer="later", verdicts=()), "decided", "later"),
     (e.MessageIntent(message="m", receiver="r", incident="", subject="s", text="t"), "message", "to r: s"),
     (e.MessageOutcome(message="m", receiver="r", outcome=ok("sent")), "notified", "r ok: sent"),

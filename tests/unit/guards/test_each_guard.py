@@ -112,6 +112,26 @@ def test_a_pause_says_who_and_why_and_how_long(build: Build) -> None:
     assert "until somebody resumes: rule works" in PauseGuard().check(build.facts(paused(build, rule=None))).sentence
 
 
+@pytest.mark.parametrize(
+    ("after", "step", "boot", "left"),
+    [
+        (100.0, 0.0, "boot-1", 500.0),
+        (100.0, 3600.0, "boot-1", 500.0),  # the wall clock was set on: by the other one the pause has just begun
+        (100.0, -50.0, "boot-1", 550.0),
+        (601.0, 0.0, "boot-1", None),
+        (100.0, 0.0, "boot-2", 500.0),
+    ],
+)
+def test_a_step_of_the_wall_clock_ends_no_pause_early(
+    build: Build, after: float, step: float, boot: str, left: float | None
+) -> None:
+    state = build.fold(State(), e.PauseSet(scope="all", reason="works", by="ana", until=build.zero + 600.0))
+    now = build.moment(after, step=step, boot=boot)
+    verdict = PauseGuard().check(build.facts(state, moment=now))
+    assert verdict.until == (None if left is None else now.at + left)
+    assert verdict.answer is (ALLOW if left is None else DEFER)
+
+
 def test_a_pause_of_another_rule_does_not_matter(build: Build) -> None:
     pause = Pause(scope="rule:other", reason="-", by="ana", at=build.zero)
     assert PauseGuard().check(build.facts(State(pauses=State().pauses.set("rule:other", pause)))).answer is ALLOW
@@ -233,14 +253,14 @@ def test_a_run_by_its_schedule_needs_no_alert(build: Build) -> None:
 # ── all of them ──────────────────────────────────────────────────────────────────────────────────────────────────────
 def test_every_guard_has_a_name_and_says_what_it_is_for() -> None:
     guards = all_guards()
-    assert len({guard.name for guard in guards}) == len(guards) == 23
+    assert len({guard.name for guard in guards}) == len(guards) == 24
     assert all(re.fullmatch(r"[a-z_]+", guard.name) and guard.summary for guard in guards)
 
 
 def test_with_nothing_against_it_every_guard_allows_and_says_what_it_looked_at(build: Build) -> None:
     decision = ask_guards(all_guards(), build.facts())
     assert decision.answer is ALLOW
-    assert len(decision.verdicts) == 23
+    assert len(decision.verdicts) == 24
     assert all(verdict.sentence for verdict in decision.verdicts)
 
 

@@ -6,15 +6,16 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import structs
 from msgspec.structs import replace
 
 from remediator.core.facts import ask_guards
 from remediator.core.fleet import enforced
 from remediator.core.intervals import TimeInterval, TimeRange
 from remediator.core.plans import PlannedLimit
-from remediator.core.rules import Ruleset
+from remediator.core.rules import OnUnknown, Ruleset
 from remediator.core.schedules import parse_schedule
-from remediator.core.state import Grant, State, Undo
+from remediator.core.state import Grant, RunStatus, State, Undo
 from remediator.core.verdicts import Answer
 from remediator.guards.blast_radius import BlastRadiusGuard
 from remediator.guards.concurrency import ConcurrencyGuard
@@ -206,6 +207,26 @@ def test_so_many_runs_are_under_way_at_once(
 @pytest.mark.parametrize("changes", [{"ended": 30.0}, {"first": 1}], ids=["ended", "itself"])
 def test_runs_that_are_over_and_the_run_itself_take_no_place(build: Build, changes: dict[str, Any]) -> None:
     assert ConcurrencyGuard().check(build.facts(going(build, "bounces", **changes))).answer is ALLOW
+
+
+@pytest.mark.parametrize(
+    ("on_unknown", "status", "answer"),
+    [
+        (OnUnknown.HOLD, RunStatus.NEEDS_PERSON, DEFER),
+        (OnUnknown.RELEASE, RunStatus.NEEDS_PERSON, ALLOW),
+        (OnUnknown.RELEASE, RunStatus.RUNNING, DEFER),
+    ],
+)
+def test_a_run_that_waits_for_a_person_takes_its_place_unless_its_author_said_otherwise(
+    build: Build, on_unknown: OnUnknown, status: RunStatus, answer: Answer
+) -> None:
+    state = going(build, "bounces")
+    (grants,) = state.grants.values()
+    parked = build.run(build.plan(on_unknown=on_unknown), id=grants[0].run, status=status)
+    state = structs.replace(state, runs=state.runs.set(parked.id, parked))
+    for most in (1, 10):
+        facts = build.facts(state, limits=build.limits(concurrency=1), max_runs=most)
+        assert ConcurrencyGuard().check(facts).answer is answer
 
 
 def test_runs_that_only_wait_or_only_show_take_no_place(build: Build) -> None:

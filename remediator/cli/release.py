@@ -1,0 +1,45 @@
+"""`remediator release`: a person ends safe mode."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from remediator.cli.options import because, connected, person
+
+if TYPE_CHECKING:
+    from remediator.cli.client import Client
+
+_WORDS = {"safe_mode": "safe mode"}
+
+
+class Released(msgspec.Struct, frozen=True):
+    """What was released."""
+
+    released: tuple[str, ...]
+
+
+@click.command(
+    epilog="\b\nExamples:\n  remediator release --reason 'restored on purpose, limits checked'\n"
+    "  remediator release --reason 'a fresh test system' --now"
+)
+@because
+@click.option("--now", "at_once", is_flag=True, help="Do not wait for the longest limiter window after safe mode.")
+@person
+@connected
+def release(client: Client, reason: str, by: str, *, at_once: bool) -> None:
+    """Ends safe mode after lost history.
+
+    Find out first what was lost: log and messages name the entries that are gone, `log verify --anchors` compares.
+    After safe mode effects begin when the longest limiter window has passed since, for nobody can know what of the
+    limits was used up in what was lost.
+    """
+    if not reason.strip():
+        raise click.UsageError("a release needs a reason: whoever reads the journal later will ask")
+    body = {"reason": reason, "by": by, "patience": "none" if at_once else "window"}
+    done = client.post("/api/v1/release", body).read(Released).released
+    click.echo(f"released {' and '.join(_WORDS.get(word, word) for word in done)}")
+    if "safe_mode" in done and not at_once:
+        click.echo("effects begin when the longest limiter window has passed; remediator status says when")
