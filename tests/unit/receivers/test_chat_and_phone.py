@@ -27,9 +27,9 @@ MESSAGE = Message(
     incident="inc-1",
     link="https://r.example/incidents/inc-1",
 )
-NASTY = st.text(
-    st.sampled_from([*"ab<>&!@#|*_`~:/ \r\n\t", "\x00", "\x1b", "\u202e", "é", "😀", "\udc80"]), max_size=60
-)
+SIGNS = [*"ab<>&!@#\"'=?.,;|*_`~:/ \r\n\t", "\x00", "\x1b", "\u202e", "\u200b", "é", "😀", "\udc80"]
+WORDS = ["https://evil.example/", "<!channel>", "<b onclick=x>", "\r\nBcc: eve@evil.example\r\n\r\n", "\n.\n"]
+NASTY = st.lists(st.sampled_from([*SIGNS, *WORDS]), max_size=30).map("".join)
 
 
 @pytest.fixture

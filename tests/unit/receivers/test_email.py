@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remediator.core.outcomes import Look, Result
@@ -30,9 +30,9 @@ MESSAGE = Message(
     link="https://r.example/incidents/inc-1",
 )
 NOBODY = {"RCPT ops@example.com": "550 no", "RCPT boss@example.com": "450 grey"}
-NASTY = st.text(
-    st.sampled_from([*"ab<>&\"'=?@.,;:/| \r\n\t", "\x00", "\x1b", "\u202e", "\u200b", "é", "😀", "\udc80"]), max_size=60
-)
+SIGNS = [*"ab<>&!@#\"'=?.,;|*_`~:/ \r\n\t", "\x00", "\x1b", "\u202e", "\u200b", "é", "😀", "\udc80"]
+WORDS = ["https://evil.example/", "<!channel>", "<b onclick=x>", "\r\nBcc: eve@evil.example\r\n\r\n", "\n.\n"]
+NASTY = st.lists(st.sampled_from([*SIGNS, *WORDS]), max_size=30).map("".join)
 
 
 @pytest.fixture(scope="module")
@@ -269,6 +269,7 @@ async def test_a_look_at_nobody_is_bad() -> None:
 
 
 # ── text from outside ────────────────────────────────────────────────────────────────────────────────────────────────
+@settings(max_examples=40)
 @given(subject=NASTY, text=NASTY, incident=NASTY, name=NASTY)
 def test_no_text_makes_a_header_a_recipient_or_a_second_mail(subject: str, text: str, incident: str, name: str) -> None:
     message = Message(id=name, subject=subject, text=text, incident=incident)
