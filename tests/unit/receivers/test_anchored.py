@@ -10,10 +10,11 @@ import respx
 from remediator.actions.http_client import HttpClient
 from remediator.actions.people import Notify
 from remediator.core.chain import Head
-from remediator.core.outcomes import Outcome, ok
+from remediator.core.outcomes import Look, Outcome, ok
 from remediator.ports import Call, Message, Receiver
 from remediator.receivers.anchored import Ending, anchored
 from remediator.receivers.log import LogReceiver
+from remediator.receivers.several import look_at
 from remediator.receivers.webhook import WebhookReceiver, WebhookTarget
 
 MESSAGE = Message(id="m-1", subject="needs a person", text="look")
@@ -45,6 +46,11 @@ async def test_a_message_ends_with_where_the_journal_ended_when_it_was_sent() ->
     assert (name, receiver.name) == ("box", "box")
     assert [one.footer for one in box.messages] == ["", FOOTER, "journal 1205:9f2c63d01b7aee45"]
     assert {one.text for one in box.messages} == {"look"}
+
+
+async def test_a_receiver_can_still_be_looked_at() -> None:
+    receivers = anchored({"log": LogReceiver(), "box": Box()}, Ending())
+    assert [(await look_at(one)).look for one in receivers.values()] == [Look.GOOD, Look.UNKNOWN]
 
 
 async def test_a_step_that_tells_people_has_the_footer_too() -> None:

@@ -170,9 +170,41 @@ async def test_a_token_is_tried_without_a_message(
     assert (await app.probe()).look is look
 
 
-@given(subject=NASTY, text=NASTY, link=NASTY)
-def test_no_text_makes_a_mention_a_link_or_markup(subject: str, text: str, link: str) -> None:
-    body: Any = body_of(Message(id="m", subject=subject, text=text, link=link))
+async def test_a_broken_edit_is_not_posted_a_second_time(web: respx.MockRouter, app: SlackReceiver) -> None:
+    web.post(f"{API}/chat.update").mock(side_effect=httpx.ReadError("reset"))
+    outcome = await app.send(Message(id="m", subject="s", text="t", thread=THREAD))
+    assert outcome.result is Result.UNKNOWN
+
+
+FOOTER = "journal 1204:9f2c63d01b7aee45"
+
+
+def test_where_the_journal_ended_stands_below_every_message() -> None:
+    message = Message(id="m", subject="s", text="t", link="https://r.example/", footer=FOOTER)
+    body: Any = body_of(message)
+    assert body["blocks"][-1]["elements"] == [{"type": "plain_text", "text": FOOTER, "emoji": False}]
+    assert text_of(message, 153) == f"s https://r.example/ {FOOTER}"
+
+
+@pytest.mark.parametrize(
+    ("link", "kept"),
+    [
+        ("https://r.example/incidents/inc-1", True),
+        ("https://r.example/a>|<!channel>", False),
+        ("https://r.example/a b", False),
+        ('https://r.example/"onclick=x', False),
+        ("javascript:alert(1)", False),
+        ("https://r.example/a\n", False),
+    ],
+)
+def test_a_link_that_could_end_early_is_left_out(link: str, kept: bool) -> None:
+    body: Any = body_of(Message(id="m", subject="s", text="t", link=link))
+    assert [block["text"]["text"] for block in body["blocks"][2:]] == ([f"<{link}>"] if kept else [])
+
+
+@given(subject=NASTY, text=NASTY)
+def test_no_text_makes_a_mention_a_link_or_markup(subject: str, text: str) -> None:
+    body: Any = body_of(Message(id="m", subject=subject, text=text))
     assert all(block["text"]["type"] == "plain_text" for block in body["blocks"])
     assert "<" not in body["text"]
     assert ">" not in body["text"]

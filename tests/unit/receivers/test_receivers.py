@@ -81,6 +81,19 @@ async def test_a_message_is_one_line_whatever_is_in_it() -> None:
     assert (await receiver.probe()).look is Look.GOOD
 
 
+class Closed(io.StringIO):
+    """A standard error that nobody reads any more."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+async def test_a_line_that_cannot_be_written_is_tried_again() -> None:
+    outcome = await LogReceiver(stream=Closed()).send(MESSAGE)
+    assert (outcome.result, outcome.retryable) == (Result.FAILED, True)
+    assert "Broken pipe" in outcome.sentence
+
+
 # ── alertmanager ─────────────────────────────────────────────────────────────────────────────────────────────────────
 def alert(call: str = "", since: float | None = NOW - 60, **labels: str) -> Any:
     message = Message(
