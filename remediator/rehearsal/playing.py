@@ -32,11 +32,11 @@ from remediator.service.reloading import loaded_fact
 from remediator.stores.memory import MemoryStore
 
 PERSON = "ana"
-# An alert's own start lies so far before it is received (s).
+# An alert's own start lies so far before it is received (s), but never before its last end.
 FIRED_BEFORE = 300.0
 # How long a test goes on at most, if it does not say (s), and how often it is looked whether anything is left.
 LONGEST = 86_400.0
-LOOK_EVERY = 20.0
+LOOK_EVERY = 60.0
 SEVERITIES = ("critical", "error", "warning", "info")
 ESCALATE = "escalate"
 KEY = b"rehearsal" * 4
@@ -131,17 +131,18 @@ class _Play:
         alerts = [shape.alert] if shape.alert is not None else shape.alerts or []
         todo: list[tuple[float, Callable[[Engine], Awaitable[None]]]] = []
         for alert in alerts:
-            todo.append((alert.at, self._sending(alert, None)))
+            began = _began(alert, alerts)
+            todo.append((alert.at, self._sending(alert, began, None)))
             if alert.resolves is not None:
-                todo.append((alert.resolves, self._sending(alert, alert.resolves)))
+                todo.append((alert.resolves, self._sending(alert, began, alert.resolves)))
         if shape.by_hand is not None:
             todo.append((shape.by_hand.at, self._by_hand(shape.by_hand)))
         todo += [(person.at, self._deed(place, person)) for place, person in enumerate(shape.people)]
         return todo
 
-    def _sending(self, alert: AlertShape, ends: float | None) -> Callable[[Engine], Awaitable[None]]:
+    def _sending(self, alert: AlertShape, began: float, ends: float | None) -> Callable[[Engine], Awaitable[None]]:
         async def send(engine: Engine) -> None:
-            await engine.intake.accept(_body(alert, self.clock.now() - self.clock.passed, ends), "test")
+            await engine.intake.accept(_body(alert, self.clock.now() - self.clock.passed, began, ends), "test")
 
         return send
 
@@ -256,12 +257,18 @@ def _idle(state: State) -> bool:
     return not (state.runs or state.undos or state.pending or state.outbox)
 
 
-def _body(alert: AlertShape, start: float, ends: float | None) -> bytes:
+def _began(alert: AlertShape, alerts: Sequence[AlertShape]) -> float:
+    """When an alert began to fire, since the start of the test (s): the same alert fires again only after it has ended."""
+    ends = [other.resolves for other in alerts if other.labels == alert.labels and other.resolves is not None]
+    return max([alert.at - FIRED_BEFORE, *(end + 1.0 for end in ends if end < alert.at)])
+
+
+def _body(alert: AlertShape, start: float, began: float, ends: float | None) -> bytes:
     wire = {
         "status": "firing" if ends is None else "resolved",
         "labels": dict(alert.labels),
         "annotations": dict(alert.annotations),
-        "startsAt": _wire_time(start + alert.at - FIRED_BEFORE),
+        "startsAt": _wire_time(start + began),
         "endsAt": "0001-01-01T00:00:00Z" if ends is None else _wire_time(start + ends),
     }
     body: Mapping[str, object] = {"version": "4", "receiver": "test", "groupKey": "{}:{}", "alerts": [wire]}
