@@ -12,6 +12,7 @@ HOUSE = Path(__file__).parents[2]
 
 def test_the_tests_of_the_shipped_rules_pass_and_have_seen_all_of_them() -> None:
     outcomes = [rehearse(path) for path in case_files([HOUSE / "rules"])]
+    assert len(outcomes) >= 5
     assert all(outcome.passed for outcome in outcomes), reporting.text(outcomes)
     seen = Coverage.of_all(outcome.coverage for outcome in outcomes)
     assert seen.missing == [], reporting.coverage_text(seen)
