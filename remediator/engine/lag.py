@@ -1,7 +1,9 @@
-"""Is the event loop in time? A process that is late cannot keep deadlines, so it announces nothing new until it is calm.
+"""Is the event loop in time, and do the clocks agree? A process that is late announces nothing new until it is calm.
 
 It sleeps a second at a time and sees how much longer that took (a blocking call, a machine without breath, a process that
-was stopped). More than two seconds late: no new intents until a whole second has passed in time.
+was stopped). More than two seconds late: no new intents until a whole second has passed in time, for it could not keep
+deadlines. Each turn also compares the clocks: a wall clock that was stepped is told, while limits, pauses and undos go by
+the clock that is safer for each of them.
 """
 
 from __future__ import annotations
@@ -12,14 +14,17 @@ from remediator.core.leases import MOST_LAG
 from remediator.engine.parts import Parts
 
 EVERY = 1.0
+# By how much the wall and the monotonic clock may move apart in one turn (s; reliability.md G5).
+MOST_DRIFT = 2.0
 
 
 class LagWatch:
-    """Watches the loop that it runs in. `told` learns of every measurement (s)."""
+    """Watches the loop that it runs in. `told` learns of every measurement (s), `stepped` by how much the wall clock was."""
 
-    def __init__(self, parts: Parts, told: Callable[[float], None]) -> None:
+    def __init__(self, parts: Parts, told: Callable[[float], None], stepped: Callable[[float], None]) -> None:
         self._parts = parts
         self._told = told
+        self._stepped = stepped
         self._slept: float | None = None
         self._late = False
 
@@ -35,9 +40,12 @@ class LagWatch:
         clock = self._parts.clock
         try:
             while True:
-                self._slept = clock.monotonic()
+                self._slept, wall = clock.monotonic(), clock.now()
                 await clock.sleep(EVERY)
-                self._look(clock.monotonic() - self._slept - EVERY)
+                passed = clock.monotonic() - self._slept
+                self._look(passed - EVERY)
+                if abs(step := clock.now() - wall - passed) > MOST_DRIFT:
+                    self._stepped(step)
         finally:
             self._slept, self._late = None, False
 

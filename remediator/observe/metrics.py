@@ -73,6 +73,7 @@ class Metrics:
 
     def _brakes(self) -> None:
         self.safe_mode = self._gauge("safe_mode", "1 while safe mode stands: history was lost and nothing begins")
+        self.clock_steps = self._count("clock_steps", "How often the wall clock was found stepped by more than 2 s")
         self.lag = self._gauge("loop_lag_seconds", "How late the event loop was at the last look")
         self.held_back = self._gauge(
             "held_back_seconds", "How long the oldest run that guards hold back has waited", "rule"

@@ -142,6 +142,15 @@ class Observer:
             self.log.line("info" if calm else "error", self._now(), sentence, kind="loop.lag")
         self._calm = calm
 
+    def clock_stepped(self, seconds: float) -> None:
+        """The wall clock was stepped by so much (s), or the machine slept."""
+        self.metrics.clock_steps.inc()
+        sentence = (
+            f"the wall clock was stepped by {seconds:+.1f}s (or the machine slept): "
+            "limits and pauses of this process go by the clock that moved less; see to its time service"
+        )
+        self.log.line("warning", self._now(), sentence, kind="clock.step")
+
     def tell_head(self, head: object) -> None:
         """Writes the journal's end as a log line: an anchor outside the store (G18)."""
         self.log.line("info", self._now(), "the journal ends here", kind="journal.head", head=str(head))

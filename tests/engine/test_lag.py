@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+import pytest
+
 from remediator.core.leases import MOST_LAG
 from remediator.core.outcomes import Look, Observation
 from remediator.engine.lag import EVERY, LagWatch
@@ -17,10 +19,12 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def watched(rig: Rig, engine: Engine) -> AsyncIterator[list[float]]:
-    """The watch at work in this engine; gives what it told."""
+async def watched(rig: Rig, engine: Engine, steps: list[float] | None = None) -> AsyncIterator[list[float]]:
+    """The watch at work in this engine; gives what it told. `steps` gets those of the wall clock."""
     told = list[float]()
-    task = asyncio.ensure_future(LagWatch(engine.parts, told.append).watch())
+    task = asyncio.ensure_future(
+        LagWatch(engine.parts, told.append, (steps if steps is not None else []).append).watch()
+    )
     await rig.clock.settle()
     try:
         yield told
@@ -97,3 +101,15 @@ async def test_a_watch_that_has_ended_holds_nothing_up(rig: Rig) -> None:
             block(rig, 60.0)
             assert engine.parts.lagging()
         assert not engine.parts.lagging()
+
+
+@pytest.mark.parametrize(("step", "told_of"), [(3600.0, [3600.0]), (-60.0, [-60.0]), (1.5, []), (-1.5, [])])
+async def test_a_step_of_the_wall_clock_is_told_once_and_is_no_lag(rig: Rig, step: float, told_of: list[float]) -> None:
+    steps = list[float]()
+    async with rig.engine() as engine, watched(rig, engine, steps) as told:
+        await rig.clock.run(3.5)
+        rig.clock.wall += step
+        block(rig, 0.2)  # a little late beside it: that is no step
+        await rig.clock.run(5.0)
+        assert steps == pytest.approx(told_of)
+        assert max(told) < MOST_LAG

@@ -458,3 +458,11 @@ def test_a_late_loop_is_measured_and_told_when_it_begins_and_when_it_is_over() -
         assert told.metric("loop_lag_seconds") == seconds
     assert [(line["level"], line["kind"]) for line in told.lines] == [("error", "loop.lag"), ("info", "loop.lag")]
     assert "2.5s behind its time" in str(told.lines[0])
+
+
+def test_a_step_of_the_wall_clock_is_counted_and_told_by_how_much() -> None:
+    told = Told()
+    told.observer.clock_stepped(-3600.04)
+    assert told.metric("clock_steps_total") == 1
+    assert [(line["level"], line["kind"]) for line in told.lines] == [("warning", "clock.step")]
+    assert "stepped by -3600.0s" in str(told.lines[0])
