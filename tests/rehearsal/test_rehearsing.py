@@ -74,6 +74,23 @@ def test_an_alert_is_played_from_plan_to_undo(rehearsed: Rehearse) -> None:
     )
 
 
+def test_a_list_of_answers_is_said_in_the_order_asked_and_its_last_again_and_again(rehearsed: Rehearse) -> None:
+    outcome = rehearsed(
+        f"""
+        {ALERT}
+        answers: {{ when: [0.1, error, 0.27], verify: [0.3, absent, 0.05] }}
+        actions: {{ Slow down: [retryable, ok] }}
+        expect: {{ guards: {{ when: defer }}, result: succeeded }}
+        """,
+        rules=RULES.replace("undo: { after: 2h }", "undo: { after: 2h }\n        retry: { attempts: 2 }"),
+    )
+    assert passes(outcome)
+    played = outcome.results[0].played
+    assert played is not None
+    assert [one.said for one in played.asked if one.word == "when"] == ["0.1", "error", "0.27"]
+    assert [one.said for one in played.asked if one.word == "verify"][:4] == ["0.3", "absent", "0.05", "0.05"]
+
+
 def test_a_ladder_goes_on_to_its_next_playbook(rehearsed: Rehearse) -> None:
     assert passes(
         rehearsed(
@@ -330,6 +347,7 @@ def test_the_file_and_the_test_say_mode_and_start(rehearsed: Rehearse) -> None:
         ("closed: open", "closed", "open", "recovered: "),
         ("undone: []", "undone", "nothing", "[kumomta.throttle]"),
         ("undo_at: 3h", "undo_at", "3h", "kumomta.throttle after 2h"),
+        ("undo_at: 1h", "undo_at", "1h", "kumomta.throttle after 2h"),
         ("undo_at: { kumomta.suspend: 2h }", "undo_at", "2h", "nothing is to be taken back"),
         (
             "messages: [{ to: info, subject: a, text: b }]",
