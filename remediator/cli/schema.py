@@ -8,15 +8,15 @@ import click
 
 
 @click.command(epilog="\b\nExamples:\n  remediator schema\n  remediator schema config")
-@click.argument("kind", type=click.Choice(["rules", "config", "exporter"]), default="rules")
+@click.argument("kind", type=click.Choice(["rules", "config", "exporter", "tests"]), default="rules")
 def schema(kind: str) -> None:
     """Prints the JSON Schema of rules or settings.
 
-    `config` is the service's settings file, `exporter` the exporter's.
+    `config` is the service's settings file, `exporter` the exporter's, `tests` a file of rule tests.
     Save it, and name it in the first line of a file:
     # yaml-language-server: $schema=rules.schema.json
     """
-    from remediator.config.schema import exporter_schema, rules_schema, settings_schema
+    from remediator.config.schema import cases_schema, exporter_schema, rules_schema, settings_schema
     from remediator.plugins import describe_catalogue
 
     match kind:
@@ -24,6 +24,8 @@ def schema(kind: str) -> None:
             found = rules_schema(describe_catalogue())
         case "exporter":
             found = exporter_schema()
+        case "tests":
+            found = cases_schema()
         case _:
             found = settings_schema()
     click.echo(json.dumps(found, indent=2, ensure_ascii=False))

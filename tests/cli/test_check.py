@@ -122,7 +122,9 @@ def test_the_examples_of_its_help_work(cli: Cli, site: Path) -> None:
     assert site.exists()
 
 
-@pytest.mark.parametrize(("kind", "names"), [("", "rules"), ("rules", "rules"), ("config", "rule_files")])
+@pytest.mark.parametrize(
+    ("kind", "names"), [("", "rules"), ("rules", "rules"), ("tests", "rule_files"), ("config", "rule_files")]
+)
 def test_a_schema_is_one_json_document_with_the_fields_of_its_file(kind: str, names: str, cli: Cli) -> None:
     result = cli(f"remediator schema {kind}")
     schema = json.loads(result.stdout)
