@@ -120,7 +120,10 @@ MOMENTS = {
     "severity in annotations": [
         "unit/core/test_planning:test_it_is_told_where_only_an_annotation_has_what_a_label_should"
     ],
-    "store lost history": ["engine/test_store_faults:test_lost_history_is_noticed_and_stops_everything"],
+    "store lost history": [
+        "engine/test_store_faults:test_history_that_is_lost_under_a_running_process_is_noticed_and_taken_up_in_safe_mode",
+        "engine/test_store_faults:test_lost_history_that_cannot_be_taken_up_stops_everything_until_it_can",
+    ],
 }
 
 

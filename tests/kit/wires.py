@@ -86,4 +86,6 @@ def _network(line: str, readable: frozenset[int]) -> Iterator[Tripped]:
 
 def _inside(path: str, state: Path) -> bool:
     whole = state.parent / path  # the service runs beside its state directory
-    return whole == state or state in whole.parents or path.startswith("/dev/null")
+    mark = state.with_name(f"{state.name}.high-water")  # how far the journal came, kept outside of it (G16)
+    ours = {state, mark, mark.with_name(f".{mark.name}.new")}
+    return whole in ours or state in whole.parents or path.startswith("/dev/null")
