@@ -1,13 +1,16 @@
-"""`remediator check`: all faults of settings and rules at once, for people and for CI. Needs no service and asks nobody."""
+"""`remediator check`: all faults of settings and rules at once, for people and for CI. Needs no service, and asks nobody but
+the Prometheus of --prometheus.url."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from remediator.cli.client import Unreachable
 from remediator.cli.options import FILE
 from remediator.cli.text import plural
 from remediator.errors import InvalidConfiguration
@@ -15,6 +18,7 @@ from remediator.errors import InvalidConfiguration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from remediator.config import Settings
     from remediator.core.rules import Ruleset
     from remediator.errors import Problem
 
@@ -30,6 +34,7 @@ class Checked:
     files: tuple[str, ...]
     problems: tuple[Problem, ...]
     ruleset: Ruleset | None = None
+    settings: Settings | None = None
 
     @property
     def failed(self) -> bool:
@@ -43,6 +48,10 @@ class Checked:
 )
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True), metavar="[PATH]...")
 @click.option("--config.file", "config_file", type=FILE, envvar="REMEDIATOR_CONFIG_FILE", help="Settings.")
+@click.option(
+    "--prometheus.url", "prometheus_url", metavar="URL",
+    help="Also ask this Prometheus whether the series and alerts exist that the rules rest on.",
+)  # fmt: skip
 @click.option("--lint-fatal", is_flag=True, help="Exit 3 if there are warnings and no errors.")
 @click.option(
     "-o", "--output", "form", type=click.Choice(["text", "json", "github", "junit"]), default="text", show_default=True,
@@ -50,7 +59,13 @@ class Checked:
 )  # fmt: skip
 @click.pass_context
 def check(
-    ctx: click.Context, paths: tuple[Path, ...], config_file: Path | None, form: str, *, lint_fatal: bool
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    config_file: Path | None,
+    prometheus_url: str | None,
+    form: str,
+    *,
+    lint_fatal: bool,
 ) -> None:
     """Finds faults in settings and rules, before the service does.
 
@@ -58,6 +73,8 @@ def check(
     errors.
     """
     checked = _checked(paths, config_file)
+    if prometheus_url is not None:
+        checked = _asked(checked, prometheus_url)
     click.echo(_report(checked, form), nl=False)
     ctx.exit(1 if checked.failed else LINT if lint_fatal and checked.problems else 0)
 
@@ -88,7 +105,22 @@ def _checked(paths: Sequence[Path], config_file: Path | None) -> Checked:
         )
     except InvalidConfiguration as fault:
         return Checked(files=tuple(files), problems=(*problems, *fault.problems))
-    return Checked(files=tuple(files), problems=(*problems, *loaded.warnings), ruleset=loaded.ruleset)
+    return Checked(
+        files=tuple(files), problems=(*problems, *loaded.warnings), ruleset=loaded.ruleset, settings=settings
+    )
+
+
+def _asked(checked: Checked, url: str) -> Checked:
+    """With what Prometheus does not have; Unreachable if it does not answer."""
+    if checked.ruleset is None:
+        return checked
+    from remediator.doctor.building import for_prometheus
+    from remediator.doctor.linting import problems
+
+    found = asyncio.run(problems(for_prometheus(checked.ruleset, url, checked.settings)))
+    if isinstance(found, str):
+        raise Unreachable(found)
+    return replace(checked, problems=(*checked.problems, *found))
 
 
 def _rules_files(paths: Sequence[Path]) -> list[Path]:

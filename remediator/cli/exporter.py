@@ -28,7 +28,7 @@ from remediator.cli.options import FILE
 def exporter(
     ctx: click.Context, config_file: Path | None, listen: str | None, log_level: str, log_format: str, *, check: bool
 ) -> None:
-    """Tells Prometheus of IP reputation and of mail outcomes.
+    """Exports IP reputation and mail outcomes.
 
     Asks Sender Score and DNS lists about the addresses in its settings, and counts the records that kumod's log hook posts
     to /api/v1/log-records, until SIGTERM or Ctrl-C. Exits 0 after a clean stop, 1 if it could not start.

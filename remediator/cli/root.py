@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "remediator.cli.by_hand:run",
     "check": "remediator.cli.check:check",
     "test": "remediator.cli.test:test",
+    "doctor": "remediator.cli.doctor:doctor",
     "schema": "remediator.cli.schema:schema",
     "serve": "remediator.cli.serve:serve",
     "exporter": "remediator.cli.exporter:exporter",

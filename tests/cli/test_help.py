@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # These start processes or read what other rooms provide; they have tests of their own.
 ELSEWHERE = (
-    "serve", "exporter", "docker-proxy", "demo", "check", "test", "log verify", "log export --storage.path",
+    "serve", "exporter", "docker-proxy", "demo", "check", "test", "doctor", "log verify", "log export --storage.path",
 )  # fmt: skip
 
 

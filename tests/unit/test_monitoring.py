@@ -186,7 +186,7 @@ def test_prometheus_loads_every_rule_file_or_says_why_not() -> None:
 def test_the_alerts_of_ourselves_are_never_sent_to_ourselves() -> None:
     for case in yaml.safe_load((PLACE / "alertmanager.routes.yml").read_text(encoding="utf-8")):
         name = case["labels"]["alertname"]
-        if name.startswith("Remediator"):
+        if name.startswith("Remediator") and name != "RemediatorTest":
             assert case["receivers"] == ["people"]
 
 
