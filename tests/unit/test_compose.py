@@ -10,7 +10,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import yaml
 from lupa import lua54
@@ -112,13 +111,19 @@ def test_every_volume_and_every_network_that_is_declared_is_used() -> None:
     assert set(SITE.raw["networks"]) == {"site"}
 
 
+def parsed(command: str, flags: list[str]) -> None:
+    """Lets click read a command line as `remediator` would; its UsageError if it does not."""
+    top = root.make_context("remediator", [command, *flags])
+    found = root.get_command(top, command)
+    assert found is not None
+    found.make_context(command, list(flags), parent=top)
+
+
 # ── commands and health ──────────────────────────────────────────────────────────────────────────────────────────────
 @pytest.mark.parametrize("name", OURS)
 def test_our_commands_exist_and_take_these_flags(name: str) -> None:
     command, *flags = SITE.services[name]["command"]
-    found = root.get_command(click.Context(root), command)
-    assert found is not None
-    found.make_context(command, [str(flag) for flag in flags])
+    parsed(command, [str(flag) for flag in flags])
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -342,9 +347,7 @@ def test_the_image_is_made_in_two_stages_of_pinned_images_and_is_not_root(made: 
     scripts = tomllib.loads((HOUSE / "pyproject.toml").read_text())["project"]["scripts"]
     assert json.loads(re.findall(r"(?m)^ENTRYPOINT (.+)", text)[0])[0] in scripts
     command, *flags = json.loads(re.findall(r"(?m)^CMD (.+)", text)[-1])
-    found = root.get_command(click.Context(root), command)
-    assert found is not None
-    found.make_context(command, flags)
+    parsed(command, flags)
 
 
 def test_what_the_image_copies_is_let_through_and_nothing_else_is() -> None:
