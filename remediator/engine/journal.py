@@ -81,10 +81,7 @@ class Journal:
 
     # ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────
     async def open(self) -> StoreInfo:
-        """Opens the store, checks the chain, folds the journal; in safe mode if it is less than what was seen (G16).
-
-        CorruptJournal names the first bad entry.
-        """
+        """Opens the store and folds the journal; CorruptJournal names a bad entry, and lost history is safe mode (G16)."""
         return await self._take_up("")
 
     async def _take_up(self, lost: str) -> StoreInfo:
@@ -391,7 +388,8 @@ class Journal:
             raise NotCommitted("the store lost the answer, and the journal shows that nothing was written")
 
     async def close(self) -> None:
-        """Keeps a snapshot and closes the store."""
+        """Keeps the mark and a snapshot, and closes the store."""
+        await self.history.keep()
         await self.save()
         await self.store.close()
 

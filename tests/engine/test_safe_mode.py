@@ -398,6 +398,20 @@ async def test_the_mark_is_written_once_a_second_at_most_and_once_more_when_it_i
         assert marks.saved == again
 
 
+async def test_a_stop_leaves_the_mark_at_the_very_end(rig: Rig, place: Place) -> None:
+    marks = HighWaterFile(place.mark, Inline("mark"))
+    async with rig.engine() as engine:
+        journal = engine.parts.journal
+        await rig.accept(engine, rig.alert("n.example", resolved_at=rig.clock.wall))
+        before = await marks.load()
+        assert before is not None
+        assert before.head != journal.head  # within the second in which it is not written again
+        await rig.ask(journal.close())
+        after = await marks.load()
+        assert after is not None
+        assert after.head == journal.head
+
+
 async def test_without_a_mark_there_is_no_effect_and_others_wait_until_it_can_be_written(
     rig: Rig, place: Place
 ) -> None:
