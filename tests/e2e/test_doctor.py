@@ -8,7 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from remediator.demo.stage import NODE, Stage
 
@@ -23,6 +25,13 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         yield one
     finally:
         one.strike()
+
+
+@retry(wait=wait_fixed(0.2), stop=stop_after_delay(60), retry=retry_if_result(lambda found: not found))
+def recorded(stage: Stage) -> object:
+    """What Prometheus has recorded of kumod; a moment after its start that is nothing."""
+    url = f"http://127.0.0.1:{stage.ports.prometheus}/api/v1/query"
+    return httpx.get(url, params={"query": "kumo:bounce_ratio"}, trust_env=False).json()["data"]["result"]
 
 
 def examined(stage: Stage, *more: str) -> tuple[int, dict[str, list[tuple[str, str]]]]:
@@ -56,6 +65,7 @@ def examined(stage: Stage, *more: str) -> tuple[int, dict[str, list[tuple[str, s
 
 
 def test_a_site_that_runs_is_found_well_and_what_it_lacks_is_named(stage: Stage) -> None:
+    recorded(stage)
     code, areas = examined(stage, "--send-test")
     assert [mark for mark, _ in areas["send-test"]] == ["good"], areas
     assert "Alertmanager → webhook → decision (unmatched) in " in areas["send-test"][0][1]
