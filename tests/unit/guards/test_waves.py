@@ -240,15 +240,18 @@ def test_a_person_chooses_targets_without_waves(build: Build) -> None:
 
 
 # ── whatever happens ─────────────────────────────────────────────────────────────────────────────────────────────────
-ENDS = (GOOD, GOOD, GOOD, BAD, RunStatus.UNVERIFIED, RunStatus.CANCELLED)
+ENDS = (*(GOOD,) * 9, BAD, RunStatus.UNVERIFIED, RunStatus.CANCELLED)
 MOVES = st.lists(
-    st.tuples(st.booleans(), st.integers(0, 40), st.sampled_from(ENDS), st.sampled_from([0.0, 1.0, REST / 2, REST])),
-    max_size=60,
+    st.tuples(
+        st.booleans(), st.integers(0, 40), st.sampled_from(ENDS), st.sampled_from([*[0.0] * 30, 1.0, REST / 2, REST])
+    ),
+    min_size=30,
+    max_size=120,
 )
 FIRSTS = st.sampled_from([Waves(rest=REST), Waves(first=2, growth=3, rest=REST), Waves(first=1, growth=1, rest=REST)])
 
 
-@settings(max_examples=60, phases=(Phase.generate, Phase.shrink))
+@settings(max_examples=120, phases=(Phase.generate, Phase.shrink))
 @given(waves=FIRSTS, moves=MOVES)
 def test_never_are_more_under_way_than_the_successes_before_allow(
     build: Build, waves: Waves, moves: Sequence[tuple[bool, int, RunStatus, float]]
