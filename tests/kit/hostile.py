@@ -189,7 +189,7 @@ async def _request(reader: asyncio.StreamReader) -> str:
 async def target(way: Way, ledger: Ledger, socket: Path | None = None) -> AsyncIterator[int]:
     """A server that treats every request this way, on a loopback port (given back) or a Unix socket."""
 
-    talks: set[asyncio.Task[None]] = set()
+    talks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -198,14 +198,18 @@ async def target(way: Way, ledger: Ledger, socket: Path | None = None) -> AsyncI
                 ledger.asked.append(line)
                 await way(Talk(line, reader, writer, ledger))
             writer.close()
+            with contextlib.suppress(OSError):
+                await (
+                    writer.wait_closed()
+                )  # what was said is on its way; a client that does not listen is cut off below
         finally:
-            if not writer.transport.is_closing():
-                writer.transport.abort()
+            writer.transport.abort()
+            await asyncio.sleep(0)  # the transport lets go in the next turn
 
     def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(talk(reader, writer))
-        talks.add(task)
-        task.add_done_callback(talks.discard)
+        talks[task] = writer
+        task.add_done_callback(lambda done: talks.pop(done, None))
 
     if socket is not None:
         server: asyncio.Server = await asyncio.start_unix_server(begin, socket)
@@ -215,8 +219,11 @@ async def target(way: Way, ledger: Ledger, socket: Path | None = None) -> AsyncI
         yield 0 if socket is not None else server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        for task in (left := list(talks)):
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        await asyncio.sleep(0)  # for what the transports still have to say
-        await asyncio.sleep(0)
+        # More than once: for connections that were accepted and have not begun, and for what transports still have to say.
+        for _ in range(4):
+            await asyncio.sleep(0)
+            left = dict(talks)
+            for task, writer in left.items():
+                task.cancel()
+                writer.transport.abort()  # a task that never began cannot do it itself
+            await asyncio.gather(*left, return_exceptions=True)
