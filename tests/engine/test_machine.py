@@ -38,7 +38,7 @@ def lacking(name: str) -> Callable[[], Sequence[Guard]]:
 
 @pytest.mark.parametrize(
     ("guard", "promise"),
-    [("pause", "G20"), ("cooldown", "G5"), ("rate_limit", "G5"), ("blast_radius", "G5"), ("mode", "G21|G9")],
+    [("pause", "G20"), ("rate_limit", "G5"), ("blast_radius", "G5"), ("mode", "G21|G9")],
 )
 def test_an_engine_without_a_guard_is_found(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, guard: str, promise: str
