@@ -232,8 +232,13 @@ def ask(client: httpx.Client, expr: str) -> list[object]:
     retry=retry_if_exception_type((NotYetError, httpx.HTTPError, json.JSONDecodeError)),
 )
 def wait_for_mail(client: httpx.Client) -> None:
-    """Until what takes the longest is there: a slope and a quantile of a queue that is used."""
-    for name in ("kumo:queue_growth:deriv15m", "kumo:delivery_latency_seconds:p95_10m", "kumo:queued_messages"):
+    """Until what takes the longest is there: a slope, a quantile and a ratio of a queue that is used."""
+    for name in (
+        "kumo:queue_growth:deriv15m",
+        "kumo:delivery_latency_seconds:p95_10m",
+        "kumo:queued_messages",
+        "kumo:bounce_ratio:rate10m",
+    ):
         if not ask(client, name):
             raise NotYetError
 

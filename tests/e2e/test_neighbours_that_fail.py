@@ -27,7 +27,9 @@ rules:
     mode: auto
     match: [act = yes]
     group_by: [domain]
-    guards: { cooldown: 0s, blast_radius: 100 per 1h, concurrency: 20, breaker: { failures: 100, pause: 1h } }
+    guards: { cooldown: 0s, blast_radius: 100 per 1h, concurrency: 20, breaker: { failures: 100, pause: 1h },
+              waves: { first: 20 }, max_targets: 20, irreversible_after: 0s }
+    when: { expr: 'bouncing{domain="{{ labels.domain }}"} > 0' }
     playbook: see
     with: { domain: "{{ labels.domain }}" }
 playbooks:
@@ -43,8 +45,10 @@ class Prometheus(Answers):
     """A Prometheus that fails in the way that the question names."""
 
     def asked(self, query: str) -> None:
-        """Answers by the domain in the question."""
-        if "status_503" in query.replace("-", "_"):
+        """Says that mail bounces; whether it still does, it answers by the domain in the question."""
+        if "bouncing{" in query or '"about"' in query:
+            super().asked(query)
+        elif "status_503" in query.replace("-", "_"):
             self.answer({"status": "error", "errorType": "unavailable", "error": "starting"}, status=503)
         elif "timeout" in query:
             time.sleep(3.0)

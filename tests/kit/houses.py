@@ -58,16 +58,19 @@ class Answers(BaseHTTPRequestHandler):
     do_DELETE = do_POST  # noqa: N815
 
     def asked(self, query: str) -> None:
-        """Prometheus is asked."""
-        self.answer(self.yes())
+        """Prometheus is asked: for a value, for the time of a sample, or for its own time."""
+        if '"about"' in query:
+            self.answer(self.yes(f"{time.time()}", about="clock"))
+        else:
+            self.answer(self.yes(f"{time.time()}") if "timestamp(" in query else self.yes())
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
         """Says nothing."""
 
-    def yes(self, value: str = "1", age: float = 0.0) -> object:
+    def yes(self, value: str = "1", age: float = 0.0, **labels: str) -> object:
         """One sample, so old (s)."""
         now = time.time()
-        result = [{"metric": {}, "value": [now - age, value]}]
+        result = [{"metric": labels, "value": [now - age, value]}]
         return {"status": "success", "data": {"resultType": "vector", "result": result}}
 
     def answer(self, value: object, status: int = 200) -> None:
@@ -250,7 +253,11 @@ rules:
       rate_limit: 10000 per 1h
       blast_radius: 10000 per 1h
       concurrency: 10000
+      max_targets: 10000
+      waves: { first: 10000 }
+      irreversible_after: 0s
       breaker: { failures: 10000, pause: 1h }
+    when: { expr: 'bounces{domain="{{ labels.domain }}"} > 0' }
     playbook: order
     with: { domain: "{{ labels.domain }}" }
 playbooks:
@@ -268,7 +275,8 @@ playbooks:
 def ordering(root: Path, port: int) -> House:
     """A service that orders something once of the target at `port` for every alert with the label `act=yes`."""
     settings = (
-        f"mode: auto\nlimits: {{ max_runs: 10000, grace: 2s, {UNBRAKED} }}\n"
+        f'mode: auto\nprometheus: {{ url: "http://127.0.0.1:{port}" }}\n'
+        f"limits: {{ max_runs: 10000, grace: 2s, {UNBRAKED} }}\n"
         f'targets: {{ http: {{ allow: ["http://127.0.0.1:{port}/"] }} }}\n'
     )
     return House(root, settings, ORDERS.replace("@target@", str(port)))
