@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from remediator.actions.defaults import WithoutCheck, WithoutUndo
-from remediator.actions.http_client import Answer, Credentials, HttpClient, Lost, NotSent, Request, clean, deadline
+from remediator.actions.http_client import Credentials, HttpClient, Request, clean
+from remediator.actions.lists import read_list
 from remediator.actions.targets import AlertmanagerTarget
-from remediator.core.outcomes import EffectClass, Outcome, failed, failed_for_now, ok
+from remediator.core.outcomes import EffectClass, Outcome, failed, ok
 from remediator.core.params import Json, Param, ParamType
 from remediator.ports import Call
 
@@ -53,16 +54,7 @@ class AlertReport(WithoutCheck, WithoutUndo):
             query=(("filter", f'alertname="{name}"'),) if name else (),
             credentials=Credentials(username=self._target.username, password_file=self._target.password_file),
         )
-        match await self._http.read(request, until=deadline(call.timeout)):
-            case Answer(status=200) as answer:
-                try:
-                    return _listed(answer.json())
-                except ValueError as fault:
-                    return failed(f"Alertmanager's list of alerts is not readable: {fault}")
-            case Answer(status=status, text=text):
-                return failed_for_now(f"Alertmanager answered {status} {text!r} when asked for its alerts")
-            case NotSent(sentence=sentence) | Lost(sentence=sentence):
-                return failed_for_now(f"Alertmanager does not answer: {sentence}")
+        return await read_list(self._http, request, call.timeout, of=("Alertmanager", "alerts"), told=_listed)
 
 
 def _listed(document: object) -> Outcome:

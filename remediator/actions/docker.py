@@ -25,6 +25,16 @@ USUAL_STOP, LONGEST_STOP = 30, 600
 SLACK = 5.0
 
 
+def container_faults(target: DockerTarget | None, name: object) -> list[str]:
+    """What is wrong with `name` as a container that the settings of `target` allow."""
+    if not isinstance(name, str) or not name or "/" in name or name in {".", ".."}:
+        return [f"{name!r} is not the name of a container"]
+    if target is None or name in target.allow:
+        return []
+    allowed = ", ".join(sorted(target.allow)) or "none"
+    return [f"container {name} is not allowed (allowed: {allowed}); add it to the settings under docker allow"]
+
+
 class DockerRestart(WithoutUndo):
     """Restarts one allowed container that is running."""
 
@@ -49,15 +59,7 @@ class DockerRestart(WithoutUndo):
 
     def faults(self, arguments: Mapping[str, Json]) -> Sequence[str]:
         """Refuses containers that the settings do not allow."""
-        found: list[str] = []
-        name = arguments.get("container")
-        if not isinstance(name, str) or not name or "/" in name or name in {".", ".."}:
-            found.append(f"{name!r} is not the name of a container")
-        elif self._target is not None and name not in self._target.allow:
-            allowed = ", ".join(sorted(self._target.allow)) or "none"
-            found.append(
-                f"container {name} is not allowed (allowed: {allowed}); add it to the settings under docker allow"
-            )
+        found = container_faults(self._target, arguments.get("container"))
         seconds = arguments.get("stop_timeout", USUAL_STOP)
         if isinstance(seconds, bool) or not isinstance(seconds, int) or not 1 <= seconds <= LONGEST_STOP:
             found.append(f"stop_timeout is {seconds!r}: expected whole seconds from 1 to {LONGEST_STOP}")

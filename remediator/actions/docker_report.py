@@ -7,7 +7,9 @@ from typing import ClassVar
 from urllib.parse import quote
 
 from remediator.actions.defaults import WithoutCheck, WithoutUndo
+from remediator.actions.docker import container_faults
 from remediator.actions.http_client import Answer, HttpClient, Lost, NotSent, Request, clean, deadline
+from remediator.actions.lists import read_list
 from remediator.actions.targets import DockerTarget
 from remediator.core.durations import format_duration
 from remediator.core.outcomes import EffectClass, Outcome, failed, failed_for_now, ok
@@ -51,16 +53,7 @@ class DockerReport(WithoutCheck, WithoutUndo):
         if self._http is None:
             return failed("no Docker socket is configured")
         request = Request(method="GET", url="http://docker/containers/json", query=(("all", "1"),))
-        match await self._http.read(request, until=deadline(call.timeout)):
-            case Answer(status=200) as answer:
-                try:
-                    return _listed(answer.json())
-                except ValueError as fault:
-                    return failed(f"Docker's list of containers is not readable: {fault}")
-            case Answer(status=status, text=text):
-                return failed_for_now(f"Docker answered {status} {text!r} when asked for its containers")
-            case NotSent(sentence=sentence) | Lost(sentence=sentence):
-                return failed_for_now(f"Docker does not answer: {sentence}")
+        return await read_list(self._http, request, call.timeout, of=("Docker", "containers"), told=_listed)
 
 
 def _listed(document: object) -> Outcome:
@@ -111,15 +104,7 @@ class DockerLogReport(WithoutCheck, WithoutUndo):
 
     def faults(self, arguments: Mapping[str, Json]) -> Sequence[str]:
         """Refuses containers that the settings do not allow, and searches without a word or an end."""
-        found: list[str] = []
-        name = arguments.get("container")
-        if not isinstance(name, str) or not name or "/" in name or name in {".", ".."}:
-            found.append(f"{name!r} is not the name of a container")
-        elif self._target is not None and name not in self._target.allow:
-            allowed = ", ".join(sorted(self._target.allow)) or "none"
-            found.append(
-                f"container {name} is not allowed (allowed: {allowed}); add it to the settings under docker allow"
-            )
+        found = container_faults(self._target, arguments.get("container"))
         if not str(arguments.get("word") or "").strip():
             found.append("no word to look for")
         since = arguments.get("since", 43_200.0)
