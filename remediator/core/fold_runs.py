@@ -263,7 +263,7 @@ def _parked(state: State, fact: e.RunParked, moment: Moment) -> State:
     parked = replace(run, status=RunStatus.NEEDS_PERSON, reason=fact.reason, parked_at=moment.at, reminded=0)
     if run.plan.on_unknown is OnUnknown.RELEASE:
         state = _let_go(state, run)
-    return _put(state, parked, at=moment.at)
+    return _put(grants.told_anew(state, run.plan.rule), parked, at=moment.at)
 
 
 def _let_go(state: State, run: Run) -> State:

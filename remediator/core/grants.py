@@ -11,6 +11,7 @@ from remediator.core import entries as e
 from remediator.core.breaker import worth
 from remediator.core.fleet import with_use
 from remediator.core.forgetting import is_live, opened_at
+from remediator.core.rules import OnUnknown
 from remediator.core.state import Grant, Moment, Run, RunStatus, State
 
 replace = msgspec.structs.replace
@@ -40,3 +41,18 @@ def over(state: State, run: Run, result: RunStatus, moment: Moment) -> State:
         for grant in state.grants.get(run.plan.rule, ())
     )
     return replace(state, grants=state.grants.set(run.plan.rule, ended))
+
+
+def lets_go(state: State, grant: Grant) -> bool:
+    """Whether its run waits for a person and its playbook says that it blocks no others (`on_unknown: release`, §3.3)."""
+    run = state.runs.get(grant.run)
+    return run is not None and run.status is RunStatus.NEEDS_PERSON and run.plan.on_unknown is OnUnknown.RELEASE
+
+
+def told_anew(state: State, rule: str) -> State:
+    """Who is held back by a wave of this rule says why once more: it no longer ends by itself."""
+    runs = state.runs
+    for run in state.runs.values():
+        if run.status is RunStatus.DEFERRED and run.plan.rule == rule and "waves=defer" in run.decided:
+            runs = runs.set(run.id, replace(run, decided=()))
+    return replace(state, runs=runs)

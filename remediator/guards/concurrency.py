@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from remediator.core.facts import Facts
-from remediator.core.rules import OnUnknown
-from remediator.core.state import Run, RunStatus
+from remediator.core.grants import lets_go
 from remediator.core.verdicts import Verdict, allow, defer
 
 
@@ -22,7 +21,7 @@ class ConcurrencyGuard:
         # Asked of the limiters' memory and not of the runs: in a storm there are thousands of those that only wait.
         granted = (grant for grants in facts.state.grants.values() for grant in grants)
         going = [grant for grant in granted if grant.ended is None and grant.run != facts.run.id]
-        going = [grant for grant in going if not _let_go(facts.state.runs.get(grant.run))]
+        going = [grant for grant in going if not lets_go(facts.state, grant)]
         if len(going) >= facts.max_runs:
             return defer(self.name, f"{len(going)} runs are under way and at most {facts.max_runs} may be")
         same = [grant.run for grant in going if grant.rule == facts.run.plan.rule]
@@ -30,7 +29,3 @@ class ConcurrencyGuard:
         if len(same) >= limit:
             return defer(self.name, f"{limit} at once: {', '.join(sorted(same)[:3])} under way")
         return allow(self.name, f"{limit} at once: {len(same)} under way")
-
-
-def _let_go(run: Run | None) -> bool:
-    return run is not None and run.status is RunStatus.NEEDS_PERSON and run.plan.on_unknown is OnUnknown.RELEASE

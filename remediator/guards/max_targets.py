@@ -1,13 +1,15 @@
 """A cap on what one rule may have in its hands at once, and on what one plan may name (peers.md F5).
 
 Under treatment is the target of every live run of the rule, and every target on which a temporary effect of the rule still
-stands: a window (`blast_radius`) forgets, a domain that is still paused does not.
+stands: a window (`blast_radius`) forgets, a domain that is still paused does not. What was taken back before its time stands
+no more, so the end that is named is the latest, and nobody sleeps until then.
 """
 
 from __future__ import annotations
 
 from remediator.core.durations import format_duration
 from remediator.core.facts import Facts
+from remediator.core.grants import lets_go
 from remediator.core.plans import most_places, target_text
 from remediator.core.verdicts import Verdict, allow, defer, deny
 from remediator.guards.wording import clock_time
@@ -34,7 +36,7 @@ class MaxTargetsGuard:
             return defer(self.name, f"{text}; clears when their runs end")
         until = max(frees, facts.moment.at)
         left = format_duration(round(until - facts.moment.at))
-        return defer(self.name, f"{text}; the next is free in {left}, clears {clock_time(until)}", until)
+        return defer(self.name, f"{text}; the next is free in {left} at the latest, clears by {clock_time(until)}")
 
 
 def _held(facts: Facts) -> dict[str, float | None]:
@@ -45,6 +47,6 @@ def _held(facts: Facts) -> dict[str, float | None]:
         if undo.rule == rule and undo.target != mine:
             held[undo.target] = max(undo.at, held.get(undo.target) or undo.at)
     for grant in facts.grants:
-        if grant.ended is None and grant.target != mine:
+        if grant.ended is None and grant.target != mine and not lets_go(facts.state, grant):
             held[grant.target] = None
     return held

@@ -27,8 +27,8 @@ class TargetLockGuard:
                 return defer(self.name, f"'{lock}' is held by {holder}")
         other = _in_force(facts)
         if other is not None:
-            why = f"{other.action} of {other.incident} is in force here until {clock_time(other.at)}"
-            return defer(self.name, why, other.at if other.at > facts.moment.at else None)
+            until = f"until {clock_time(other.at)} at the latest"  # a person may take it back before: asked again until then
+            return defer(self.name, f"{other.action} of {other.incident} is in force here {until}")
         return allow(self.name, f"'{facts.run.plan.locks[0]}' is free")
 
 

@@ -142,7 +142,9 @@ class FileLock:
 class Ballast:
     """A file of 4 MiB beside the journal that is given up when the disk is full, and laid down again later.
 
-    Rows freed inside a SQLite file do not help when its log cannot grow; a whole file does (reliability.md G17).
+    Rows freed inside a SQLite file do not help when its log cannot grow; a whole file does (reliability.md G17). It is laid
+    down with room for it and as much again three times over, on a volume below 64 MiB with a quarter of it free, and never
+    where less than as much again would be left.
     """
 
     def __init__(self, path: Path) -> None:
@@ -156,16 +158,21 @@ class Ballast:
         self.present = False
 
     def restore(self) -> None:
-        """Puts the space by if there is room for it and as much again three times over."""
+        """Puts the space by if there is room enough."""
         try:
             if self._path.exists() and self._path.stat().st_size == BALLAST_BYTES:
                 self.present = True
                 return
-            if room_of(self._path.parent).free < 4 * BALLAST_BYTES:
+            room = room_of(self._path.parent)
+            if room.free < max(_enough(room), 2 * BALLAST_BYTES):
                 return
             self._lay()
         except OSError:
             self.drop()
+
+    def needless(self, room: Room) -> bool:
+        """Whether there is room again, for all that the ballast could not be laid down: a volume may be too small for it."""
+        return room.free >= _enough(room)
 
     def _lay(self) -> None:
         handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -174,3 +181,8 @@ class Ballast:
         finally:
             os.close(handle)
         self.present = True
+
+
+def _enough(room: Room) -> int:
+    """So much free is no full disk any more (bytes)."""
+    return min(4 * BALLAST_BYTES, room.total // 4)

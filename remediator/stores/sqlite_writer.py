@@ -120,9 +120,11 @@ class Writer:
         if not self._ballast.present:
             self._ballast.restore()
         try:
-            return room_of(self._path.parent)
+            room = room_of(self._path.parent)
         except OSError as fault:
             raise StoreError(f"the room beside {self._path} cannot be told ({fault.strerror})") from fault
+        self._spent = self._spent and not self._ballast.needless(room)
+        return room
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
         """Keeps this one and the newest other; errors as `append`."""

@@ -19,7 +19,7 @@ from remediator.core.chain import Head
 from remediator.core.space import Room
 from remediator.errors import Conflict, CorruptJournal, NotCommitted, StoreError, StoreFull, StoreRefused
 from remediator.ports import IncidentFilter, Snapshot
-from remediator.stores import sqlite_place
+from remediator.stores import sqlite_place, sqlite_writer
 from remediator.stores.sqlite import SqliteStore
 from remediator.stores.sqlite_place import BALLAST_BYTES
 from remediator.stores.sqlite_reader import offline, offline_read
@@ -146,7 +146,9 @@ async def test_a_look_at_the_disk_lays_the_ballast_by_again_once_there_is_room(
         with pytest.raises(StoreFull):
             await store.append(Head(), scribe.records(Head(), 200))
         with monkeypatch.context() as full:
-            full.setattr(sqlite_place, "room_of", lambda _directory: Room(free=BALLAST_BYTES, total=2 * BALLAST_BYTES))
+            narrow = Room(free=BALLAST_BYTES, total=64 * BALLAST_BYTES)
+            full.setattr(sqlite_place, "room_of", lambda _directory: narrow)
+            full.setattr(sqlite_writer, "room_of", lambda _directory: narrow)
             await store.room()
             assert store.spent()
         await store.room()
@@ -157,6 +159,43 @@ async def test_a_look_at_the_disk_lays_the_ballast_by_again_once_there_is_room(
         file.path.parent.with_name("gone").rename(file.path.parent)
     with pytest.raises(StoreError, match="is closed"):
         await store.room()
+
+
+MIB = 1024**2
+
+
+@pytest.mark.parametrize(
+    ("total", "low", "high", "ballast"),
+    [(1024, 15.9, 16, True), (40, 9.9, 10, True), (20, 4.9, 5, False), (12, 2.9, 3, False), (12, 2.9, 8, True)],
+)
+async def test_a_disk_of_whatever_size_is_not_full_for_ever_once_there_is_room(
+    file: SqlitePlace,
+    scribe: Scribe,
+    monkeypatch: pytest.MonkeyPatch,
+    total: int,
+    low: float,
+    high: int,
+    ballast: bool,
+) -> None:
+    """A volume below 16 MiB never has the 16 MiB free that a ballast is laid down with again."""
+
+    def free(mebibytes: float) -> None:
+        room = Room(free=int(mebibytes * MIB), total=total * MIB)
+        monkeypatch.setattr(sqlite_place, "room_of", lambda _directory: room)
+        monkeypatch.setattr(sqlite_writer, "room_of", lambda _directory: room)
+
+    async with file.opened() as store:
+        [(pages,)] = await file.on_writer(store, "PRAGMA page_count")
+        await file.on_writer(store, f"PRAGMA max_page_count = {pages}")
+        free(0)
+        with pytest.raises(StoreFull):
+            await store.append(Head(), scribe.records(Head(), 200))
+        free(low)
+        await store.room()
+        assert store.spent()
+        free(high)
+        await store.room()
+        assert (store.spent(), file.beside(".ballast").exists()) == (False, ballast)
 
 
 async def test_a_lock_held_by_another_program_is_not_committed(file: SqlitePlace, scribe: Scribe) -> None:

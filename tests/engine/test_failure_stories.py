@@ -9,7 +9,7 @@ import pytest
 
 from remediator.core import entries as e
 from remediator.core.brakes import Brakes, Waves
-from remediator.core.outcomes import Look, Observation
+from remediator.core.outcomes import Look, Observation, unknown
 from remediator.core.rendering import parse_template
 from remediator.core.rules import Guards, Limit, Step
 from remediator.core.state import RunStatus
@@ -160,6 +160,38 @@ async def test_f05_of_five_targets_that_alert_at_once_one_is_touched_when_one_ma
         await rig.clock.run(400)
         assert len(await begun(rig)) == 2  # it was taken back, and the next one has its place
         assert len({undo.target for undo in engine.parts.journal.state.undos.values()}) == 1
+
+
+async def test_f05_what_was_taken_back_before_its_time_makes_room_at_once(rig: Rig) -> None:
+    rig.rules = (rig.rule(guards=brakes(max_targets=1)),)
+    async with rig.engine() as engine:
+        await fire(rig, engine, "a", "b")
+        await rig.clock.run(600)
+        assert await begun(rig) == ["a.example"]
+        (undo,) = engine.parts.journal.state.undos.values()
+        assert undo.due_at - rig.clock.now() > 6000
+        await rig.ask(engine.desk.undo(undo.incident, by="ana"))
+        await rig.clock.run(20)
+        assert await begun(rig) == ["a.example", "b.example"]
+
+
+async def test_f05_a_doubt_holds_up_its_wave_until_a_person_has_decided(rig: Rig) -> None:
+    """Nobody knows what the remedy did, so it is not tried on the next target; and everybody reads why, and what to do."""
+    rig.rules = (rig.rule(guards=brakes(waves=Waves())),)
+    rig.playbooks = (rig.playbook(rig.step("once")),)
+    rig.world.outcomes["once"] = [unknown("timeout")]
+    rig.world.alert = GOOD
+    async with rig.engine() as engine:
+        await fire(rig, engine, "a", "b")
+        await rig.clock.run(3000)
+        parked, waits = engine.parts.journal.state.active_runs
+        assert (parked.status, waits.status) == (RunStatus.NEEDS_PERSON, RunStatus.DEFERRED)
+        assert waits.reason.endswith(
+            f"{parked.id} was not seen to help and waits for a person (remediator decide {parked.incident})"
+        )
+        await rig.ask(engine.desk.decide(parked.id, decision="abort", by="ana", reason="looked: it was not done"))
+        await rig.clock.run(20)
+        assert await begun(rig) == ["a.example", "b.example"]
 
 
 async def test_f05_a_plan_that_names_five_places_is_not_begun_when_one_may_be_touched(rig: Rig) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -277,11 +276,8 @@ def test_a_schedule_gives_way_to_what_others_have_in_force_on_its_target(
     verdict = TargetLockGuard().check(facts)
     assert verdict.answer is answer
     if answer is DEFER:
-        assert verdict.sentence == "mail.pause of inc-9 is in force here until 2026-11-24 11:26:40Z"
-        assert verdict.until == left.due_at
-        overdue = replace(left, due_at=build.zero - 1.0)
-        late = dataclasses.replace(facts, state=replace(state, undos=State().undos.set(left.id, overdue)))
-        assert TargetLockGuard().check(late).until is None
+        assert verdict.sentence == "mail.pause of inc-9 is in force here until 2026-11-24 11:26:40Z at the latest"
+        assert verdict.until is None, "somebody may take it back before its time"
 
 
 # ── time intervals ───────────────────────────────────────────────────────────────────────────────────────────────────

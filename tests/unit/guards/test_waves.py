@@ -15,6 +15,7 @@ from remediator.core.brakes import Brakes, Waves, stricter_brakes
 from remediator.core.facts import Facts, ask_guards
 from remediator.core.outcomes import EffectClass
 from remediator.core.plans import PlannedStep, most_places
+from remediator.core.rules import OnUnknown
 from remediator.core.state import Grant, RunStatus, State, Undo
 from remediator.core.verdicts import Answer, Verdict
 from remediator.core.waves import wave_of
@@ -40,11 +41,13 @@ class Fleet:
     now: float = 0.0
     state: State = field(default_factory=State)
     verifies: bool = True
+    on_unknown: OnUnknown = OnUnknown.HOLD
 
     def facts(self, name: str) -> Facts:
         """What the guard is asked with for a run on this target."""
         limits = self.build.limits(brakes=Brakes(waves=self.waves))
-        plan = self.build.plan(target={"domain": name}, guards=limits, **({} if self.verifies else {"verify": ()}))
+        changes: dict[str, Any] = {} if self.verifies else {"verify": ()}
+        plan = self.build.plan(target={"domain": name}, guards=limits, on_unknown=self.on_unknown, **changes)
         run = self.build.run(plan, id=f"inc-{self.state.seq}.1", incident=f"inc-{self.state.seq}")
         return self.build.facts(self.state, run, moment=self.build.moment(self.now), limits=limits)
 
@@ -211,7 +214,10 @@ def test_a_wave_says_what_it_waits_for_and_until_when(build: Build) -> None:
         "clears by 2026-11-24 10:56:40Z"
     )
     fleet.park(name)
-    assert fleet.ask("next.example").sentence.endswith("a run of it waits for a person")
+    assert fleet.ask("next.example").sentence == (
+        "a wave of 1 is under way (domain=w0-0.example); more only once all of it were seen to be well; "
+        "inc-0.1 was not seen to help and waits for a person (remediator decide inc-0)"
+    )
     fleet.state = msgspec.structs.replace(fleet.state, runs=State().runs)
     assert fleet.ask("next.example").sentence.endswith("clears when they end")
     fleet.wave(OPEN, OPEN, OPEN, OPEN)
@@ -219,6 +225,37 @@ def test_a_wave_says_what_it_waits_for_and_until_when(build: Build) -> None:
     helped = Fleet(build)
     helped.wave(GOOD)
     assert helped.ask("next.example").sentence == "the wave of 1 was seen to help, so 2 at once from here on"
+
+
+@pytest.mark.parametrize(("last_word", "rooms"), [(GOOD, 4), (RunStatus.CLOSED_BY_PERSON, 1), (BAD, 1)])
+def test_a_run_that_waits_for_a_person_was_not_seen_to_help_and_its_wave_ends_with_the_decision(
+    build: Build, last_word: RunStatus, rooms: int
+) -> None:
+    fleet = Fleet(build)
+    fleet.wave(GOOD)
+    parked, other = fleet.wave(OPEN, OPEN)
+    fleet.park(parked)
+    fleet.end(other, GOOD)
+    for _ in range(3):
+        fleet.now += 3 * REST
+        assert room(fleet) == 0, "no time makes a doubt go away"
+    fleet.end(parked, last_word)
+    assert room(fleet) == rooms
+
+
+def test_where_the_playbook_lets_others_act_a_doubt_counts_as_a_failure_and_holds_no_wave(build: Build) -> None:
+    fleet = Fleet(build, on_unknown=OnUnknown.RELEASE)
+    fleet.wave(GOOD)
+    parked, other = fleet.wave(OPEN, OPEN)
+    fleet.park(parked)
+    assert room(fleet) == 0, "the rest of its wave has to end first"
+    fleet.end(other, GOOD)
+    for _ in range(3):
+        assert room(fleet) == 1, "one after the other, however well those are afterwards"
+        fleet.wave(GOOD)
+    assert "did not help domain=w2-0.example, so 1 at once" in fleet.ask("next.example").sentence
+    fleet.end(parked, GOOD)  # a person says that it was done, and then it is seen to help
+    assert room(fleet) > 1
 
 
 def test_a_broken_wave_ends_before_another_begins(build: Build) -> None:
@@ -319,15 +356,28 @@ def test_a_temporary_effect_that_stands_takes_a_place_however_long_ago_it_was_ma
     a, b, c = (paused(build, name, due=due) for name, due in (("a", 90_000.0), ("b", 120.0), ("c", 600.0)))
     assert capped(build, standing(a)).answer is ALLOW
     held = capped(build, standing(a, b))
-    assert (held.answer, held.until) == (DEFER, build.zero + 120.0)
-    assert held.sentence == (
-        "2 at once: 2 others under treatment or a temporary effect; the next is free in 1m59s, "
-        "clears 2026-11-24 10:28:40Z"
+    assert (held.answer, held.until) == (DEFER, None), (
+        "it may be taken back before its time, so nobody sleeps until then"
     )
-    assert capped(build, standing(a, b, c)).until == build.zero + 600.0  # two of them have to go
-    assert capped(build, standing(b, paused(build, "b", due=300.0, step=1), a)).until == build.zero + 300.0
+    assert held.sentence == (
+        "2 at once: 2 others under treatment or a temporary effect; the next is free in 1m59s at the latest, "
+        "clears by 2026-11-24 10:28:40Z"
+    )
+    assert capped(build, standing(a, b, c)).sentence.endswith("10:36:40Z")  # two of them have to go
+    assert capped(build, standing(b, paused(build, "b", due=300.0, step=1), a)).sentence.endswith("10:31:40Z")
     overdue = capped(build, standing(a, paused(build, "b", due=-60.0)))
-    assert (overdue.answer, overdue.until) == (DEFER, build.zero + 1.0)
+    assert (overdue.answer, overdue.sentence[-9:]) == (DEFER, "10:26:41Z")
+
+
+@pytest.mark.parametrize(("says", "answer"), [(OnUnknown.HOLD, DEFER), (OnUnknown.RELEASE, ALLOW)])
+def test_a_run_that_waits_for_a_person_takes_a_place_unless_its_playbook_lets_others_act(
+    build: Build, says: OnUnknown, answer: Answer
+) -> None:
+    fleet = Fleet(build, on_unknown=says)
+    for name in fleet.wave(OPEN, OPEN):
+        assert capped(build, fleet.state, limit=1).answer is DEFER
+        fleet.park(name)
+    assert capped(build, fleet.state, limit=1).answer is answer
 
 
 @pytest.mark.parametrize(("name", "rule"), [("example.com", "bounces"), ("b", "other")])
