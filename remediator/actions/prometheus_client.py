@@ -42,6 +42,8 @@ class Useless:
 
 
 Result = tuple[Series, ...] | Useless
+# A sample may be this much newer than the moment that was asked about (s); it is never newer at all but for rounding.
+AHEAD = 1.0
 Asked = Callable[[str], None]
 
 
@@ -216,5 +218,7 @@ async def freshness(prometheus: Prometheus, expr: str, *, at: float, until: floa
         result = await prometheus.instant(f"max(timestamp({selector}))", at=at, until=until)
         if isinstance(result, Useless):
             return Useless(sentence=f"how new {selector} is could not be told: {result.sentence}")
-        newest[selector] = result[0].value if result else None
+        newest[selector] = newer = result[0].value if result else None
+        if newer is not None and not newer <= at + AHEAD:  # no number compares with nothing, and would pass for new
+            return Useless(sentence=f"how new {selector} is could not be told: its newest sample is of {newer}")
     return Freshness(newest=newest)

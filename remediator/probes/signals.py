@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 
 from remediator.actions.http_client import deadline
-from remediator.actions.prometheus_client import Prometheus, Useless, expression_fault, freshness
+from remediator.actions.prometheus_client import AHEAD, Prometheus, Useless, expression_fault, freshness
 from remediator.core.brakes import Members
 from remediator.core.outcomes import Look, Observation
 from remediator.core.plans import PlannedTrust
@@ -97,12 +97,13 @@ def _scraped(
         if not asked.must:
             return Observation(look=Look.GOOD, sentence=f"Prometheus answers; it scrapes nothing it calls {name}")
         return cannot_tell(f"Prometheus scrapes nothing it calls {name}; if that is so, write trust: prometheus")
-    if clock - sampled > max_age:
-        return cannot_tell(f"the last scrape of {name} was {length(clock - sampled)} ago")
+    if not -AHEAD <= clock - sampled <= max_age:
+        when = f"{length(clock - sampled)} ago" if clock - sampled > max_age else f"at {sampled}, which is not yet"
+        return cannot_tell(f"the last scrape of {name} was {when}")
     if up != 1.0:
         return Observation(look=Look.BAD, sentence=f"Prometheus does not reach {name} (up is {up:g})", value=up)
     age = clock - found.get("began", float("-inf"))
-    if found.get("lowest", 1.0) < 1.0 or age < starting:
+    if not (found.get("lowest", 1.0) >= 1.0 and age >= starting):  # not a number is not enough either
         since = f"for {length(age)}" if 0 <= age < starting else f"for less than {length(starting)}"
         return Observation(look=Look.BAD, sentence=f"{name} is still starting: up {since}", value=up)
     return Observation(look=Look.GOOD, sentence=f"Prometheus answers, and reaches {name}", value=up)
