@@ -123,19 +123,28 @@ def from_export(lines: Iterable[str]) -> list[Line]:
 
 
 def from_kumod(rows: Iterable[str], ours: Callable[[Fact], bool] = lambda _row: True) -> Iterator[Arrival]:
-    """What the simulated kumod applied and carries a mark of ours; `ours` picks the rows of one service."""
-    keys: dict[str, str] = {}
+    """What the simulated kumod applied and carries a mark of ours; `ours` picks the rows of one service.
+
+    A step that places several orders signs each (`key#sign`): together they are one effect, and one taking back.
+    """
+    signs: dict[str, str] = {}
+    told: set[tuple[str, str]] = set()
     for text in rows:
         row = json.loads(text)
         body = row["body"] if isinstance(row["body"], dict) else {}
         if not row["applied"]:
             continue
         marked = _MARK.search(str(body.get("reason", "")))
-        at = datetime.fromisoformat(row["at"]).timestamp() if row.get("at") else None
+        what = sign = ""
         if marked and row["method"] == "POST" and ours(body):
             if row["path"].startswith("/api/admin/rebind"):
                 continue  # sets queued mail going again after a suspension: part of its undo
-            keys[str(row.get("id"))] = marked[1]
-            yield Arrival(what="do", key=marked[1], at=at)
-        elif row["method"] == "DELETE" and str(body.get("id")) in keys:
-            yield Arrival(what="undo", key=keys[str(body["id"])], at=at)
+            what, sign = "do", marked[1]
+            signs[str(row.get("id"))] = sign
+        elif row["method"] == "DELETE" and str(body.get("id")) in signs:
+            what, sign = "undo", signs[str(body["id"])]
+        key, part, _ = sign.partition("#")
+        if what and not (part and (what, key) in told and (what, sign) not in told):
+            at = datetime.fromisoformat(row["at"]).timestamp() if row.get("at") else None
+            yield Arrival(what=what, key=key, at=at)
+        told |= {(what, key), (what, sign)}

@@ -1,0 +1,183 @@
+"""The runbook's five incidents, each from its metric to a verified recovery and its undo, in the shipped site.
+
+Prometheus, Alertmanager, the exporter, the Docker proxy and remediator are real and run by the files that we ship, with
+their waits shortened (tests/kit/quick.py). What happens, happens to a simulated kumod and in DNS, and what was done is
+taken from kumod's own ledger.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.kit.histories import History, from_kumod, from_sqlite
+from tests.kit.history import judge
+from tests.kit.whole_site import ADDRESS, NODE, SCORE, Story, WholeSite, whole_site
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeSite]:
+    """The site while all is well, and then one hour of a bad day: four of the five incidents begin at once."""
+    with whole_site(tmp_path_factory.mktemp("whole")) as running:
+        control = running.control
+        for name, rate in {"gmail.com": 30, "yahoo.com": 10, "outlook.com": 20, "example.net": 150}.items():
+            control.domain(name, inject_per_s=rate, bounce_ratio=0, transfail_ratio=0)
+        enough = 'kumo:finished_messages:increase10m{domain="gmail.com"} > 200'
+        running.until("mail that flows", lambda: running.series(enough))
+        assert running.firing() <= {"Watchdog"}
+        control.domain("gmail.com", bounce_ratio=0.27)
+        control.domain("yahoo.com", burst=7000)
+        control.domain("example.net", latency_s=16)
+        running.out.says(SCORE, "127.0.4.31")
+        yield running
+
+
+def recovered(site: WholeSite, incident: str, alert: str, steps: Sequence[str], subjects: Sequence[str]) -> Story:
+    """The incident's story by `log show`, once it has recovered: its alert, its steps, its verification, its messages."""
+    site.entry(incident, "incident.closed")
+    story = site.told(incident)
+    about, lines = story["incident"], story["lines"]
+    assert (about["result"], about["labels"]["alertname"], about["dry"]) == ("recovered", alert, False), story
+    (plan,) = story["plans"]
+    assert [step["action"] for step in plan["steps"]] == list(steps)
+    outcomes = [line for line in lines if line["kind"] == "step.outcome"]
+    assert [line["sentence"].partition(":")[0] for line in outcomes] == ["ok"] * len(steps)
+    (verdict,) = (line for line in lines if line["kind"] == "verify.concluded")
+    assert verdict["fact"]["verdict"] == "recovered"
+    looks = [line for line in lines if line["kind"] == "verify.looked"]
+    assert looks[-1]["sentence"].startswith("good: ")
+    assert outcomes[-1]["seq"] < looks[0]["seq"] < verdict["seq"], "only what was seen after the last effect counts"
+    told = site.until("the last message", lambda: (found := site.messages(incident))[len(subjects) - 1 :] and found)
+    assert [subject for subject, _ in told] == [f"[{one}] {about['rule']} on {about['target']}" for one in subjects]
+    assert all(re.fullmatch(r"journal [0-9]+:[0-9a-f]{16}", footer) for _, footer in told)
+    page = site.page(incident)
+    assert about["rule"] in page
+    assert "recovered" in page
+    return story
+
+
+def undone(site: WholeSite, incident: str, count: int) -> list[str]:
+    """The last words on what an incident left behind, once nothing of it is left."""
+    site.until(f"nothing left of {incident}", lambda: not site.get(f"incidents/{incident}")["undos"])
+    lines = site.told(incident)["lines"]
+    found = [line["sentence"] for line in lines if line["kind"] == "undo.outcome"]
+    assert [": undone: " in sentence for sentence in found] == [True] * count, found
+    assert 'id="undo"' not in site.page(incident)
+    return found
+
+
+def nothing_to_undo(site: WholeSite, incident: str) -> None:
+    """Nothing stays of this one, and whoever asks is told so."""
+    assert site.told(incident)["undos"] == []
+    page = site.page(incident)
+    assert 'id="undo"' not in page
+    assert "taken back after" not in page
+    assert "left nothing behind that could be taken back" in site.refused("undo", incident, "--yes")
+
+
+def approved(site: WholeSite, rule: str) -> str:
+    """The incident of a rule that asks first, once a person was asked and has said yes; nothing was touched before."""
+    incident = site.incident(rule)
+    site.entry(incident, "approval.requested")
+    site.said("approve", incident, "--yes", "-m", "agreed")  # a second time it only says so
+    given = site.entry(incident, "approval.given")
+    assert given["sentence"] == "given by ana: agreed"
+    begun = site.entry(incident, "step.intent")
+    assert given["seq"] < begun["seq"]
+    return incident
+
+
+def test_a_person_is_asked_before_a_spool_is_compacted_and_before_mail_turns_to_other_addresses(
+    site: WholeSite,
+) -> None:
+    approved(site, "performance-degraded")
+    site.until("the compaction", lambda: site.effects("/spool-compact/"))
+    site.control.domain("example.net", latency_s=0.2)
+    approved(site, "ip-reputation-low")
+
+
+def test_a_domain_that_bounces_is_paused_and_slowed_down_until_its_time_is_over(site: WholeSite) -> None:
+    incident = site.incident("high-bounce-rate")
+    site.entry(incident, "verify.started")
+    assert site.domain("gmail.com")["suspended"]
+    assert set(site.domain("gmail.com")["max_message_rate"].values()) == {"100/3600s"}
+    site.control.domain("gmail.com", bounce_ratio=0)
+    steps = ["kumomta.suspend", "prometheus.report", "kumomta.throttle"]
+    story = recovered(site, incident, "KumoBounceRateHigh", steps, ["recovered"])
+    assert story["incident"]["target"] == f"domain=gmail.com, instance={NODE}"
+    assert len(story["undos"]) == 2, "it was seen to help while both were in force"
+    assert 'id="undo"' in site.page(incident)
+    undone(site, incident, 2)
+    orders = site.effects("/suspend/v1")
+    assert [(one["method"], one["body"].get("domain")) for one in orders] == [("POST", "gmail.com"), ("DELETE", None)]
+    assert orders[0]["id"] == orders[1]["body"]["id"]
+    assert not site.domain("gmail.com")["suspended"]
+    assert set(site.domain("gmail.com")["max_message_rate"].values()) == {"100/1s"}, "the file's rate for all"
+
+
+def test_a_long_queue_is_let_out_faster_until_a_person_takes_that_back(site: WholeSite) -> None:
+    incident = site.incident("high-queue-depth")
+    story = recovered(site, incident, "KumoQueueDepthHigh", ["kumomta.queue_report", "kumomta.throttle"], ["recovered"])
+    assert story["incident"]["target"] == f"domain=yahoo.com, instance={NODE}"
+    assert set(site.domain("yahoo.com")["max_message_rate"].values()) == {"2000/1s"}
+    assert site.domain("yahoo.com")["delivered"] > 2000, "at 20 a second from two addresses it would be fewer"
+    assert "undone" in site.said("undo", incident, "--yes")
+    undone(site, incident, 1)
+    assert set(site.domain("yahoo.com")["max_message_rate"].values()) == {"20/1s"}
+    assert 'max_message_rate = "20/s"' in site.shaping.read_text(encoding="utf-8")
+
+
+def test_a_slow_node_is_relieved_once_a_person_says_yes_and_there_is_nothing_to_undo(site: WholeSite) -> None:
+    incident = approved(site, "performance-degraded")
+    site.until("the compaction", lambda: site.effects("/spool-compact/"))
+    site.control.domain("example.net", latency_s=0.2)
+    steps = ["prometheus.report", "kumomta.queue_report", "kumomta.compact_spool"]
+    story = recovered(site, incident, "KumoPerformanceDegraded", steps, ["approval wanted", "recovered"])
+    assert story["incident"]["target"] == f"instance={NODE}"
+    assert [one["body"] for one in site.effects("/spool-compact/")] == [{"name": "data"}]
+    nothing_to_undo(site, incident)
+
+
+def test_mail_turns_away_from_an_address_of_low_reputation_until_a_person_takes_that_back(site: WholeSite) -> None:
+    incident = approved(site, "ip-reputation-low")
+    steps = ["prometheus.report", "kumomta.suspend_source", "manual"]
+    story = recovered(site, incident, "KumoIpReputationLow", steps, ["approval wanted", "recovered"])
+    assert story["incident"]["target"] == f"ip={ADDRESS}"
+    assert any("a person must: Tell the clients" in line["sentence"] for line in story["lines"])
+    made = site.effects("/suspend-ready-q/")
+    assert {one["method"] for one in made} == {"POST"}
+    assert len(made) == len({one["body"]["name"] for one in made}) == 4, "one for each site that mail goes to"
+    assert all(one["body"]["name"].startswith("ip-1->") for one in made)
+    site.out.says(SCORE, "127.0.4.97")
+    assert "undone" in site.said("undo", incident, "--yes")
+    undone(site, incident, 1)
+    lifted = [one["body"]["id"] for one in site.effects("/suspend-ready-q/") if one["method"] == "DELETE"]
+    assert sorted(lifted) == sorted(one["id"] for one in made)
+
+
+def test_a_node_that_delivers_nothing_is_restarted_once_a_person_says_yes(site: WholeSite) -> None:
+    assert site.control.state()["restarts"] == 0
+    site.control.stop_delivery()
+    incident = approved(site, "delivery-stopped")
+    steps = ["kumomta.liveness", "kumomta.queue_report", "kumomta.order_report", "docker.restart"]
+    story = recovered(site, incident, "KumoDeliveryStopped", steps, ["approval wanted", "recovered"])
+    assert story["incident"]["target"] == f"instance={NODE}"
+    state = site.control.state()
+    assert (state["restarts"], state["delivery_stopped"]) == (1, False)
+    nothing_to_undo(site, incident)
+
+
+def test_the_journal_of_that_day_is_whole_goes_where_the_messages_say_and_keeps_the_promises(
+    site: WholeSite, tmp_path: Path
+) -> None:
+    anchors = tmp_path / "messages"
+    anchors.write_text("\n".join([*site.out.to("/slack"), *site.out.to("/sms")]), encoding="utf-8")
+    site.said("log", "verify", "--storage.path", str(site.journal), "--anchors", str(anchors))
+    ledger = site.ledger.read_text(encoding="utf-8").splitlines()
+    lines = from_sqlite(site.journal / "journal.db")
+    assert judge(History(lines=lines, arrivals=list(from_kumod(ledger)))) == []
