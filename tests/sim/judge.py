@@ -29,6 +29,7 @@ class Judge:
         self.faults: list[str] = []
         self.intents: Counter[str] = Counter()
         self.by_person: Counter[str] = Counter()
+        self.dry: set[str] = set()
         self.issued: Counter[str] = Counter()
         self.late: set[str] = set()
         self.first: dict[str, float] = {}
@@ -44,6 +45,7 @@ class Judge:
     def _note(self, entry: e.Entry, before: State) -> None:
         fact = entry.fact
         self.marks[entry.kind] += 1
+        self._moved(fact, before)
         match fact:
             case e.StepIntent():
                 self._intended(entry, fact, before)
@@ -59,9 +61,23 @@ class Judge:
         if self.state.tally.received != self.state.tally.disposed + pending:
             self.faults.append(f"G2: the equation does not hold at entry {entry.seq}")
 
+    def _moved(self, fact: e.AnyFact, before: State) -> None:
+        """Marks the transition of a run (reliability.md §3.3), and what became of each alert (§3.2)."""
+        match fact:
+            case e.RunPlanned():
+                self.marks[f"planned, rung {fact.plan.rung}{', dry' if fact.dry else ''}"] += 1
+            case e.RunEnded():
+                self.marks[f"{before.runs[fact.run].status} -> {fact.result}"] += 1
+            case e.NotificationDisposed():
+                self.marks.update(disposal.disposition for alert in fact.alerts for disposal in alert.disposals)
+            case _ if (run := before.runs.get(getattr(fact, "run", ""))) is not None:
+                after = self.state.runs[run.id].status
+                self.marks[f"{run.status} -> {after}"] += after is not run.status
+
     def _intended(self, entry: e.Entry, fact: e.StepIntent, before: State) -> None:
         self.intents[fact.key] += 1
         self.by_person[fact.key] += bool(fact.by)
+        self.dry |= {fact.run} if fact.dry else set()
         pause = before.pauses.get("all")
         if pause is not None and pause.until is None and not fact.by:  # the end of a pause is a time by the wall
             self.faults.append(f"G20: an intent of {fact.key} at entry {entry.seq} during a pause")
@@ -82,6 +98,11 @@ class Judge:
         run = key.partition("/")[0]
         if key not in self.intents:
             self.faults.append(f"G8: {key} arrived without an intent")
+        if not late and self.issued[key] > self.intents[key]:
+            self.faults.append(f"G8: {key} arrived {self.issued[key]} times for {self.intents[key]} intents")
+        if run in self.dry:  # what only looks is done all the same, and needs no lock
+            self.faults += [f"G9: {key} arrived, and its run is dry"] if kind != "read" else []
+            return
         if kind.startswith("once") and self.issued[key] > 1 + self.by_person[key]:
             self.faults.append(f"G4: {key} arrived {self.issued[key]} times")
         if late:

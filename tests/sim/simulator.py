@@ -12,7 +12,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -130,8 +130,12 @@ class Sim:
         limit = Limit(2, 600.0)
         brakes = Brakes(waves=Waves(first=2))
         guards = Guards(cooldown=60.0, rate_limit=limit, blast_radius=limit, concurrency=2, brakes=brakes)
-        rules = (rule(guards=guards, mode=self.mode),)
-        ruleset = Ruleset(rules=rules, playbooks={self.playbook.name: self.playbook}, digest="digest")
+        first = rule()
+        ladder = (*first.ladder, replace(first.ladder[0], playbook="second"))
+        second = playbook(step("keyed"), name="second")
+        rules = (replace(first, guards=guards, mode=self.mode, ladder=ladder),)
+        playbooks = {self.playbook.name: self.playbook, second.name: second}
+        ruleset = Ruleset(rules=rules, playbooks=playbooks, digest="digest")
         routing = Routing(by_severity={"critical": ("people",)}, escalate=("people",))
         return Config(ruleset=ruleset, mode=self.mode, routing=routing)
 
@@ -269,6 +273,12 @@ class Sim:
                 self.ask("approved", lambda engine, run=run: engine.desk.approve(  # type: ignore[misc]
                     run.id, digest=run.digest, by="ana"))  # fmt: skip
 
+    def reject(self) -> None:
+        """A person says no."""
+        for run in self.judge.state.runs.values():
+            if run.status is RunStatus.AWAITING_APPROVAL:
+                self.ask("rejected", lambda engine, run=run: engine.desk.reject(run.incident, by="ana"))  # type: ignore[misc]
+
     def undo(self) -> None:
         """A person takes something back."""
         for undo in list(self.judge.state.undos.values())[:1]:
@@ -318,7 +328,7 @@ class Sim:
         member = self.some()
         if member is None:
             return
-        self.mode = self.random.choice((Mode.AUTO, Mode.AUTO, Mode.APPROVE))
+        self.mode = self.random.choice((*(Mode.AUTO,) * 4, Mode.APPROVE, Mode.APPROVE, Mode.DRY_RUN, Mode.OFF))
         member.engine.parts.config = self._config()
         loaded = e.ConfigLoaded(digest="d", rules=(), mode=self.mode.word, longest_window=86400.0)
         journal = member.engine.parts.journal
@@ -362,8 +372,8 @@ class Sim:
 
 
 MOVES: tuple[Callable[[Sim], None], ...] = (
-    Sim.deliver, Sim.deliver, Sim.deliver, Sim.deliver, Sim.resolve, Sim.approve, Sim.approve, Sim.undo, Sim.halt,
-    Sim.stop_short, Sim.freeze, Sim.freeze, Sim.step, Sim.away, Sim.reload,
+    Sim.deliver, Sim.deliver, Sim.deliver, Sim.deliver, Sim.resolve, Sim.approve, Sim.approve, Sim.reject, Sim.undo,
+    Sim.halt, Sim.stop_short, Sim.freeze, Sim.freeze, Sim.step, Sim.away, Sim.reload,
     lambda sim: sim.decide(sim.random.choice(DECISIONS)),
 )  # fmt: skip
 PLAYBOOKS: tuple[Callable[[], Playbook], ...] = (
