@@ -27,6 +27,8 @@ OVERDUE = 60.0  # s after its time, as in core.views
 RESULTS = tuple(status.value for status in RunStatus if status.final)
 _ANSWERS = tuple(answer.word for answer in Answer)
 _STEP_RESULTS = (*(result.value for result in Result), "simulated")
+# What the webhook answers to what it will never take.
+_REFUSALS = ("400", "401", "403", "405", "413", "415")
 _DISPOSITIONS = ("planned", "joined", "suppressed", "quarantined", "duplicate", "resolved", "stale", "unmatched")
 
 Follower = Callable[[Sequence[e.Entry]], None]
@@ -71,6 +73,7 @@ class Observer:
             touch(m.dispositions, rule, ("planned", "joined", "suppressed", "quarantined"))
             m.relapses.labels(rule)
             touch(m.demotions, rule, ("approve", "dry-run"))
+            touch(m.occurrences, rule, ("missed", "quarantined"))
             m.run_seconds.labels(rule)
             m.verify_seconds.labels(rule)
         for action in actions:
@@ -79,6 +82,10 @@ class Observer:
         touch(m.dispositions, "", _DISPOSITIONS)
         for status in ("firing", "resolved"):
             m.alerts.labels(status)
+        for again in ("yes", "no"):
+            m.lost.labels(again)
+        for code in _REFUSALS:
+            m.requests.labels(code)
 
     def set_receivers(self, names: Iterable[str]) -> None:
         """Brings every series of these receivers into being."""

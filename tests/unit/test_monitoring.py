@@ -137,6 +137,40 @@ def test_every_series_of_every_expression_is_somebodys(path: Path, known: set[st
     assert {expr: strangers(expr, known) for expr in exprs if strangers(expr, known)} == {}
 
 
+# Own series that no alert asks for, since a person who looks for trouble finds all of it in another one.
+NO_ALERT = {
+    "alert_to_action_seconds": "a number to look at; what is held back has its own alert",
+    "alerts_received_total": "counts work",
+    "build_info": "no number",
+    "clock_steps_total": "what is held for it has its own series",
+    "config_hash": "no number",
+    "config_last_reload_success_timestamp_seconds": "a failure has its own series",
+    "decisions_total": "what is held back for long has its own series",
+    "disk_free_bytes": "disk_low says when it is too little",
+    "guard_blocks_total": "what is held back for long has its own series",
+    "journal_head": "counts work",
+    "last_webhook_timestamp_seconds": "the Watchdog's own is asked for",
+    "mode": "dry-run is a choice",
+    "notifications_total": "counts work",
+    "relapses_total": "the breaker counts them, and what it does has its own series",
+    "rule_demotions_total": "rule_demoted says what is in force",
+    "run_duration_seconds": "a number to look at; runs are bounded",
+    "runs_in_progress": "a number to look at; runs are bounded",
+    "schedule_last_due_timestamp_seconds": "what was missed has its own series",
+    "step_duration_seconds": "a number to look at; steps are bounded",
+    "steps_total": "a failed step makes a failed run, which has its own series",
+    "storms_total": "storm says what is in force",
+    "undos_pending": "undo_overdue says which are late",
+    "verification_duration_seconds": "a number to look at; it is bounded",
+}
+
+
+def test_every_own_series_has_an_alert_or_a_reason_why_not() -> None:
+    asked = {one.name for rule in ALERTS for one in selectors(str(rule["expr"]))}
+    silent = {name for name, kind, _, _ in Metrics().described if not histogram_and_all(name, kind) & asked}
+    assert {name.removeprefix("remediator_") for name in silent} - {"clock_hold"} == set(NO_ALERT)
+
+
 def test_the_names_of_the_runbook_are_used_only_in_their_own_file() -> None:
     others = [path for path in RULE_FILES if path.name != "runbook-names.rules.yml"]
     assert all(not strangers(str(rule["expr"]), set()) & RUNBOOK for rule in rules(others))

@@ -254,6 +254,9 @@ def test_loaded_rules_and_actions_have_all_their_series_at_zero() -> None:
     assert told.metric("runs_total", rule="b", result="failed") == 0
     assert told.metric("decisions_total", rule="a", decision="deny") == 0
     assert told.metric("steps_total", action="command", result="unknown") == 0
+    assert told.metric("schedule_occurrences_total", rule="a", disposition="missed") == 0
+    assert told.metric("effects_lost_total", again="no") == 0
+    assert told.metric("webhook_requests_total", code="401") == 0
     assert told.metric("runs_in_progress", rule="a") == 0
     assert told.metric("run_duration_seconds_count", rule="a") == 0
     assert b"_created" not in told.observer.render()
