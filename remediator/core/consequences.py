@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from remediator.core import entries as e
+from remediator.core.anew import planned_anew
 from remediator.core.breaker import demotions, is_new, lowered, relapse_of, restorations, track_of
 from remediator.core.fleet import USUAL, FleetLimits, enforced, is_storm, matched_within
 from remediator.core.holds import RELEASE
@@ -147,6 +148,8 @@ def _run_ended(before: State, after: State, fact: e.RunEnded, planner: Planner) 
         following = _next_rung(run, incident, planner, after)
         if following is not None:
             return [*facts, following]
+    if result is RunStatus.CANCELLED and (anew := _asked_anew(planner, before, run)) is not None:
+        return [*facts, anew]
     told = any(isinstance(one, e.RuleDemoted) and is_new(one, after) for one in facts)
     if _needs_people(run, result) and not told:
         facts.append(e.Escalated(incident=incident.id, run=run.id, reason=f"{result.value}: {fact.reason}"))
@@ -188,6 +191,14 @@ def _next_rung(run: Run, incident: Incident, planner: Planner, after: State) -> 
             number=len(incident.runs) + 1,
             mode=mode,
         )
+    except Unplannable:
+        return None
+
+
+def _asked_anew(planner: Planner, before: State, run: Run) -> e.RunPlanned | None:
+    """What is asked about instead of a plan that is void, in the same append."""
+    try:
+        return planned_anew(planner, before, run)
     except Unplannable:
         return None
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from remediator.core import entries as e
+from remediator.core.anew import outdated
 from remediator.core.by_hand import plan_by_hand
 from remediator.core.fold_runs import lost_lock
 from remediator.core.holds import Patience, standing
@@ -53,6 +54,8 @@ class Desk:
                 raise RefusedRequest(
                     409, f"plan {digest} is not what waits; the plan is {current.digest} now: look again"
                 )
+            if why := outdated(self._parts.planner, state, current):
+                raise RefusedRequest(409, f"{why}: look again")
             return [e.ApprovalGiven(incident=run.incident, run=run.id, digest=digest, by=_named(by), reason=reason)]
 
         await self._parts.journal.commit(decide)

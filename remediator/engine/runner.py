@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from remediator.core import entries as e
 from remediator.core import runs as r
+from remediator.core.anew import outdated
 from remediator.core.fold_runs import admits_outcome
 from remediator.core.outcomes import Look, Observation, Outcome, Presence, Result, not_issued, ok, unknown
 from remediator.core.plans import PlannedCheck
@@ -81,10 +82,11 @@ class Runner:
                 await self._control(run, effect)
 
     def _disabled(self, run: Run) -> str:
-        """Why a run that waits for a person's yes must not wait any longer: its rule is gone or switched off (G19)."""
+        """Why a run that waits for a yes must not wait any longer: its rule is gone, switched off (G19), or another now."""
         if run.status is not RunStatus.AWAITING_APPROVAL:
             return ""
-        return self._admission.switched_off(self._parts.journal.state, self._parts.journal.moment(), run)
+        state, moment = self._parts.journal.state, self._parts.journal.moment()
+        return self._admission.switched_off(state, moment, run) or outdated(self._parts.planner, state, run)
 
     async def _admission_round(self, run: Run) -> bool:
         entries = await self._admission.ask(run)

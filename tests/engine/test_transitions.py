@@ -108,7 +108,10 @@ MOMENTS = {
         "engine/test_peers:test_f02_a_replica_that_was_paused_after_planning_has_no_effect_when_it_wakes"
     ],
     "backlog": ["engine/test_awkward:test_a_backlog_of_hours_acts_only_on_what_still_fires"],
-    "approval after a rule change": ["engine/test_desk:test_a_yes_to_another_plan_is_refused"],
+    "approval after a rule change": [
+        "engine/test_approvals:test_moment_an_approval_after_a_rule_change_is_void_and_people_are_asked_anew",
+        "engine/test_desk:test_a_yes_to_another_plan_is_refused",
+    ],
     "time limit during a step": [
         "engine/test_bad_ends:test_a_time_limit_that_passes_during_a_step_waits_for_its_outcome_and_then_takes_back"
     ],

@@ -165,12 +165,20 @@ def g3(history: History) -> Found:
             if key in opened and ended.get(key[1], 0) < opened[key]:
                 yield Violation("G3", (opened[key], line.seq), f"two incidents of {key[0]} for one firing")
             opened[key] = line.seq
+    yield from _rungs(history)
+
+
+def _rungs(history: History) -> Found:
+    """A plan that nobody has said yes to, and that the rules no longer make, has given way to the next."""
     rungs: dict[tuple[str, int], int] = {}
+    begun = {line.run for line in history.of("run.started")}
+    void = {line.run for line in history.of("run.ended") if line.fact["result"] == "cancelled"} - begun
     for line in history.of("run.planned"):
         rung = (line.fact["incident"], line.fact["plan"]["rung"])
-        if rung in rungs:
+        if rung in rungs and line.run not in void:
             yield Violation("G3", (rungs[rung], line.seq), "two runs of one playbook for one incident")
-        rungs[rung] = line.seq
+        if line.run not in void:
+            rungs[rung] = line.seq
 
 
 # ── execution ────────────────────────────────────────────────────────────────────────────────────────────────────────
