@@ -79,6 +79,7 @@ async def test_the_only_source_of_a_site_is_never_suspended(bench: Bench, make_c
     outcome = await pool(bench, ["ip-1->mx.alone@smtp_client"]).perform(make_call(IP))
     assert outcome.result is Result.FAILED
     assert "no other source sends to mx.alone@smtp_client, so mail would stop" in outcome.sentence
+    assert outcome.retryable, "after a restart another source may not have sent yet"
     assert suspended(bench) == []
 
 
@@ -87,9 +88,11 @@ async def test_a_source_without_queues_or_with_far_too_many_is_left_to_people(
 ) -> None:
     outcome = await pool(bench, [f"ip-2->{SITE}"]).perform(make_call(IP))
     assert "no ready queue of it at present" in outcome.sentence
+    assert outcome.retryable, "after a restart no mail may have moved yet, and what it forgot is to be made again"
     many = [f"ip-{source}->mx{number}.example@smtp_client" for number in range(101) for source in (1, 2)]
     outcome = await pool(bench, many).perform(make_call(IP))
     assert "more than 100 are a person's decision" in outcome.sentence
+    assert not outcome.retryable
     assert suspended(bench) == []
 
 
