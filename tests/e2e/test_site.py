@@ -31,7 +31,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeSite]:
         running.until("mail that flows", lambda: running.series(enough))
         assert running.firing() <= {"Watchdog"}
         control.domain("gmail.com", bounce_ratio=0.27)
-        control.domain("yahoo.com", burst=7000)
+        control.domain("yahoo.com", burst=6500)
         control.domain("example.net", latency_s=16)
         running.out.says(SCORE, "127.0.4.31")
         yield running
@@ -61,19 +61,22 @@ def recovered(site: WholeSite, incident: str, alert: str, steps: Sequence[str], 
     return story
 
 
-def undone(site: WholeSite, incident: str, count: int) -> list[str]:
-    """The last words on what an incident left behind, once nothing of it is left."""
+def undone(site: WholeSite, incident: str, count: int) -> None:
+    """So many last words on what an incident left behind, each that it is taken back, and nothing of it is left.
+
+    kumod ends a suspension by itself in the second in which we lift it: whoever is first, it is gone.
+    """
     site.until(f"nothing left of {incident}", lambda: not site.get(f"incidents/{incident}")["undos"])
-    lines = site.told(incident)["lines"]
+    lines = site.get(f"incidents/{incident}")["lines"]
     found = [line["sentence"] for line in lines if line["kind"] == "undo.outcome"]
-    assert [": undone: " in sentence for sentence in found] == [True] * count, found
+    assert len(found) == count, found
+    assert all(": undone: " in one or re.search(": gone: .* had expired there", one) for one in found), found
     assert 'id="undo"' not in site.page(incident)
-    return found
 
 
 def nothing_to_undo(site: WholeSite, incident: str) -> None:
     """Nothing stays of this one, and whoever asks is told so."""
-    assert site.told(incident)["undos"] == []
+    assert site.get(f"incidents/{incident}")["undos"] == []
     page = site.page(incident)
     assert 'id="undo"' not in page
     assert "taken back after" not in page
@@ -84,7 +87,8 @@ def approved(site: WholeSite, rule: str) -> str:
     """The incident of a rule that asks first, once a person was asked and has said yes; nothing was touched before."""
     incident = site.incident(rule)
     site.entry(incident, "approval.requested")
-    site.said("approve", incident, "--yes", "-m", "agreed")  # a second time it only says so
+    if incident in {run["incident"] for run in site.get("status")["needs_you"]}:
+        assert f"approved {incident}" in site.said("approve", incident, "--yes", "-m", "agreed")
     given = site.entry(incident, "approval.given")
     assert given["sentence"] == "given by ana: agreed"
     begun = site.entry(incident, "step.intent")
@@ -99,25 +103,6 @@ def test_a_person_is_asked_before_a_spool_is_compacted_and_before_mail_turns_to_
     site.until("the compaction", lambda: site.effects("/spool-compact/"))
     site.control.domain("example.net", latency_s=0.2)
     approved(site, "ip-reputation-low")
-
-
-def test_a_domain_that_bounces_is_paused_and_slowed_down_until_its_time_is_over(site: WholeSite) -> None:
-    incident = site.incident("high-bounce-rate")
-    site.entry(incident, "verify.started")
-    assert site.domain("gmail.com")["suspended"]
-    assert set(site.domain("gmail.com")["max_message_rate"].values()) == {"100/3600s"}
-    site.control.domain("gmail.com", bounce_ratio=0)
-    steps = ["kumomta.suspend", "prometheus.report", "kumomta.throttle"]
-    story = recovered(site, incident, "KumoBounceRateHigh", steps, ["recovered"])
-    assert story["incident"]["target"] == f"domain=gmail.com, instance={NODE}"
-    assert len(story["undos"]) == 2, "it was seen to help while both were in force"
-    assert 'id="undo"' in site.page(incident)
-    undone(site, incident, 2)
-    orders = site.effects("/suspend/v1")
-    assert [(one["method"], one["body"].get("domain")) for one in orders] == [("POST", "gmail.com"), ("DELETE", None)]
-    assert orders[0]["id"] == orders[1]["body"]["id"]
-    assert not site.domain("gmail.com")["suspended"]
-    assert set(site.domain("gmail.com")["max_message_rate"].values()) == {"100/1s"}, "the file's rate for all"
 
 
 def test_a_long_queue_is_let_out_faster_until_a_person_takes_that_back(site: WholeSite) -> None:
@@ -158,6 +143,27 @@ def test_mail_turns_away_from_an_address_of_low_reputation_until_a_person_takes_
     undone(site, incident, 1)
     lifted = [one["body"]["id"] for one in site.effects("/suspend-ready-q/") if one["method"] == "DELETE"]
     assert sorted(lifted) == sorted(one["id"] for one in made)
+
+
+def test_a_domain_that_bounces_is_paused_and_slowed_down_until_its_time_is_over(site: WholeSite) -> None:
+    incident = site.incident("high-bounce-rate")
+    site.entry(incident, "verify.started")
+    assert site.domain("gmail.com")["suspended"]
+    assert set(site.domain("gmail.com")["max_message_rate"].values()) == {"100/3600s"}
+    assert 'id="undo"' in site.page(incident)
+    site.control.domain("gmail.com", bounce_ratio=0)
+    steps = ["kumomta.suspend", "prometheus.report", "kumomta.throttle"]
+    story = recovered(site, incident, "KumoBounceRateHigh", steps, ["recovered"])
+    assert story["incident"]["target"] == f"domain=gmail.com, instance={NODE}"
+    undone(site, incident, 2)
+    kinds = [line["kind"] for line in site.get(f"incidents/{incident}")["lines"]]
+    assert kinds.index("verify.concluded") < kinds.index("undo.intent"), "it was seen to help while both were in force"
+    made, *lifted = site.effects("/suspend/v1")
+    assert (made["method"], made["body"]["domain"]) == ("POST", "gmail.com")
+    assert [(one["method"], one["body"]["id"]) for one in lifted] in ([], [("DELETE", made["id"])])
+    assert [one["body"]["domain"] for one in site.effects("/rebind/")] == ["gmail.com"], "its mail is due at once"
+    assert not site.domain("gmail.com")["suspended"]
+    assert set(site.domain("gmail.com")["max_message_rate"].values()) == {"100/1s"}, "the file's rate for all"
 
 
 def test_a_node_that_delivers_nothing_is_restarted_once_a_person_says_yes(site: WholeSite) -> None:
