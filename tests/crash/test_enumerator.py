@@ -54,6 +54,7 @@ def enumerated(*arguments: str) -> dict[str, Shape]:
 
 
 @pytest.mark.e2e
+@pytest.mark.heavy
 def test_a_death_at_any_point_breaks_no_promise() -> None:
     found = enumerated("--pairs", "0.1", "--seed", "1", "--jobs", "2")
     assert [fault for one in found.values() for fault in one.faults] == []
@@ -65,6 +66,7 @@ def test_a_death_at_any_point_breaks_no_promise() -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.heavy
 def test_a_journal_of_outcomes_only_is_found_out() -> None:
     (found,) = enumerated("--shape", "plain", "--journal", "outcome-only").values()
     assert any("once" in fault and "arrived 2 times" in fault for fault in found.faults)

@@ -13,6 +13,7 @@ from tests.kit.history import judge
 
 
 @pytest.mark.e2e
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("story", "sentences"),
     [

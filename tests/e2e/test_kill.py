@@ -243,6 +243,7 @@ def finished(place: Place) -> bool:
 
 
 @pytest.mark.e2e
+@pytest.mark.heavy
 def test_kill_minus_nine_at_every_append_leaves_the_effects_of_exactly_one_run(stage: Stage) -> None:
     with ThreadPoolExecutor(max_workers=4) as pool:
         played = list(pool.map(lambda at: play(stage, *at), PLACES))

@@ -57,6 +57,7 @@ def rules() -> list[Tree]:
     return [rule for path in RULE_FILES for group in items(tree(path), "groups") for rule in items(group, "rules")]
 
 
+@pytest.mark.heavy
 def test_the_rules_do_what_their_tests_say() -> None:
     told = tool("promtool", "test", "rules", *TEST_FILES)
     assert told.returncode == 0, told.stdout + told.stderr
@@ -131,6 +132,7 @@ def planted(stem: Path, test: Tree, own: list[Tree], interval: object) -> tuple[
     return path, {str(one["alert"]) for one in wrong}
 
 
+@pytest.mark.heavy
 def test_every_condition_of_every_alert_is_one_that_a_test_would_miss(tmp_path: Path) -> None:
     written: list[Path] = []
     wrong = set[str]()

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from remediator.ports import IncidentRow
     from tests.engine.conftest import Rig
 
+pytestmark = pytest.mark.heavy
+
 BEFORE, AFTER, EFFECT = "before append", "after append", "after arrival"
 Point = tuple[int, str]
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from remediator.core.entries import Record
     from tests.engine.conftest import Rig
 
+pytestmark = pytest.mark.heavy
+
 # Shorter than the minute in which G2 and G10 must be kept, so that those can be asked for as well (s).
 OUTAGE = 45.0
 KEY = b"k" * 32

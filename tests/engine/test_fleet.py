@@ -160,6 +160,7 @@ async def storm(rig: Rig, engine: Engine, count: int = 200, name: str = "d") -> 
         await fire(rig, engine, *(f"{name}{part}x{number}" for number in range(count // 10)))
 
 
+@pytest.mark.heavy
 async def test_f21_in_a_storm_nothing_begins_and_people_are_called_once(rig: Rig) -> None:
     other = rig.rule(name="other", guards=WIDE, group_by=("domain", "severity"))
     rig.rules = (rig.rule(guards=WIDE), other)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from remediator.core.facts import Guard
     from tests.engine.conftest import Rig
 
+pytestmark = pytest.mark.heavy
+
 
 def test_no_story_breaks_a_promise_in_memory(rig: Rig) -> None:
     play(type(rig), InMemory, examples=30, steps=30)

@@ -61,6 +61,7 @@ def other(name: str) -> Mapping[str, object]:
     return {"status": "firing", "labels": {"alertname": "Other", "of": name}, "startsAt": "2026-01-01T00:00:00Z"}
 
 
+@pytest.mark.heavy
 async def test_a_year_of_alerts_leaves_the_journal_as_large_as_its_second_month(
     rig: Rig, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.sim.simulator import Sim, play
 
-pytestmark = pytest.mark.sim
+pytestmark = [pytest.mark.sim, pytest.mark.heavy]
 
 SEEDS = 150
 BOUND = 150  # within so many seeds each weaker design has to be found out

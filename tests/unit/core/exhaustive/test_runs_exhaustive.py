@@ -34,7 +34,7 @@ UNDO_AFTER = 7200.0
 ROLLBACK = (OnFailure.ROLLBACK, OnFailure.ESCALATE)
 
 
-pytestmark = pytest.mark.walk
+pytestmark = [pytest.mark.walk, pytest.mark.heavy]
 
 
 class Node(NamedTuple):
