@@ -17,7 +17,7 @@ from tests.kit.histories import History, from_kumod, from_sqlite
 from tests.kit.history import judge
 from tests.kit.whole_site import ADDRESS, NODE, SCORE, Story, WholeSite, whole_site
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.heavy, pytest.mark.xdist_group("site")]  # one story after the other
 
 
 @pytest.fixture(scope="module")
