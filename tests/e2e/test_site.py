@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from tests.kit.history import judge
 from tests.kit.whole_site import ADDRESS, NODE, SCORE, Story, WholeSite, whole_site
 
 pytestmark = [pytest.mark.e2e, pytest.mark.heavy, pytest.mark.xdist_group("site")]  # one story after the other
+# What left lately by a source of kumod's.
+DELIVERED = 'increase(total_messages_delivered{{service=~"smtp_client:{}->.*"}}[5s])'
 
 
 @pytest.fixture(scope="module")
@@ -37,28 +40,52 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeSite]:
         yield running
 
 
-def recovered(site: WholeSite, incident: str, alert: str, steps: Sequence[str], subjects: Sequence[str]) -> Story:
-    """The incident's story by `log show`, once it has recovered: its alert, its steps, its verification, its messages."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What an incident comes to: its alert, target, steps and messages; and in PromQL of our own what was wrong when it was
+    opened, and what was right when it was said to have recovered.
+    """
+
+    alert: str
+    target: str
+    steps: Sequence[str]
+    wrong: str
+    right: str
+    asked: Sequence[str] = ()
+
+
+def recovered(site: WholeSite, incident: str, expected: Expected) -> Story:
+    """The incident's story by `log show`, once it has recovered as expected."""
     site.entry(incident, "incident.closed")
     story = site.told(incident)
     about, lines = story["incident"], story["lines"]
-    assert (about["result"], about["labels"]["alertname"], about["dry"]) == ("recovered", alert, False), story
+    assert (about["result"], about["labels"]["alertname"], about["dry"]) == ("recovered", expected.alert, False), story
+    assert about["target"] == expected.target
     (plan,) = story["plans"]
-    assert [step["action"] for step in plan["steps"]] == list(steps)
+    assert [step["action"] for step in plan["steps"]] == list(expected.steps)
     outcomes = [line for line in lines if line["kind"] == "step.outcome"]
-    assert [line["sentence"].partition(":")[0] for line in outcomes] == ["ok"] * len(steps)
+    assert [line["sentence"].partition(":")[0] for line in outcomes] == ["ok"] * len(expected.steps)
     (verdict,) = (line for line in lines if line["kind"] == "verify.concluded")
     assert verdict["fact"]["verdict"] == "recovered"
     looks = [line for line in lines if line["kind"] == "verify.looked"]
     assert looks[-1]["sentence"].startswith("good: ")
     assert outcomes[-1]["seq"] < looks[0]["seq"] < verdict["seq"], "only what was seen after the last effect counts"
+    assert site.series(expected.wrong, about["opened_at"]), "it was opened for a reason"
+    assert site.series(expected.right, verdict["at"]), "it had recovered when that was said"
+    told_to_people(site, story, [*expected.asked, "recovered"])
+    return story
+
+
+def told_to_people(site: WholeSite, story: Story, subjects: Sequence[str]) -> None:
+    """People got these messages about an incident and no other, each with the journal's end; the console tells it, too."""
+    about = story["incident"]
+    incident = about["incident"]
     told = site.until("the last message", lambda: (found := site.messages(incident))[len(subjects) - 1 :] and found)
     assert [subject for subject, _ in told] == [f"[{one}] {about['rule']} on {about['target']}" for one in subjects]
     assert all(re.fullmatch(r"journal [0-9]+:[0-9a-f]{16}", footer) for _, footer in told)
     page = site.page(incident)
     assert about["rule"] in page
     assert "recovered" in page
-    return story
 
 
 def undone(site: WholeSite, incident: str, count: int) -> None:
@@ -107,8 +134,14 @@ def test_a_person_is_asked_before_a_spool_is_compacted_and_before_mail_turns_to_
 
 def test_a_long_queue_is_let_out_faster_until_a_person_takes_that_back(site: WholeSite) -> None:
     incident = site.incident("high-queue-depth")
-    story = recovered(site, incident, "KumoQueueDepthHigh", ["kumomta.queue_report", "kumomta.throttle"], ["recovered"])
-    assert story["incident"]["target"] == f"domain=yahoo.com, instance={NODE}"
+    expected = Expected(
+        alert="KumoQueueDepthHigh",
+        target=f"domain=yahoo.com, instance={NODE}",
+        steps=["kumomta.queue_report", "kumomta.throttle"],
+        wrong='kumo:queued_messages{domain="yahoo.com"} > 5000',
+        right='sum(scheduled_by_domain{domain="yahoo.com"}) < 5000',
+    )
+    recovered(site, incident, expected)
     assert set(site.domain("yahoo.com")["max_message_rate"].values()) == {"2000/1s"}
     assert site.domain("yahoo.com")["delivered"] > 2000, "at 20 a second from two addresses it would be fewer"
     assert "undone" in site.said("undo", incident, "--yes")
@@ -121,18 +154,30 @@ def test_a_slow_node_is_relieved_once_a_person_says_yes_and_there_is_nothing_to_
     incident = approved(site, "performance-degraded")
     site.until("the compaction", lambda: site.effects("/spool-compact/"))
     site.control.domain("example.net", latency_s=0.2)
-    steps = ["prometheus.report", "kumomta.queue_report", "kumomta.compact_spool"]
-    story = recovered(site, incident, "KumoPerformanceDegraded", steps, ["approval wanted", "recovered"])
-    assert story["incident"]["target"] == f"instance={NODE}"
+    expected = Expected(
+        alert="KumoPerformanceDegraded",
+        target=f"instance={NODE}",
+        steps=["prometheus.report", "kumomta.queue_report", "kumomta.compact_spool"],
+        wrong="kumo:delivery_latency_seconds:p95_10m > 5",
+        right="kumo:delivery_latency_seconds:p95_10m < 5",
+        asked=["approval wanted"],
+    )
+    recovered(site, incident, expected)
     assert [one["body"] for one in site.effects("/spool-compact/")] == [{"name": "data"}]
     nothing_to_undo(site, incident)
 
 
 def test_mail_turns_away_from_an_address_of_low_reputation_until_a_person_takes_that_back(site: WholeSite) -> None:
     incident = approved(site, "ip-reputation-low")
-    steps = ["prometheus.report", "kumomta.suspend_source", "manual"]
-    story = recovered(site, incident, "KumoIpReputationLow", steps, ["approval wanted", "recovered"])
-    assert story["incident"]["target"] == f"ip={ADDRESS}"
+    expected = Expected(
+        alert="KumoIpReputationLow",
+        target=f"ip={ADDRESS}",
+        steps=["prometheus.report", "kumomta.suspend_source", "manual"],
+        wrong=f'kumo_ip_reputation_score{{ip="{ADDRESS}"}} < 50',
+        right=f"sum({DELIVERED.format('ip-1')}) == 0 and sum({DELIVERED.format('ip-2')}) > 0",
+        asked=["approval wanted"],
+    )
+    story = recovered(site, incident, expected)
     assert any("a person must: Tell the clients" in line["sentence"] for line in story["lines"])
     made = site.effects("/suspend-ready-q/")
     assert {one["method"] for one in made} == {"POST"}
@@ -152,9 +197,14 @@ def test_a_domain_that_bounces_is_paused_and_slowed_down_until_its_time_is_over(
     assert set(site.domain("gmail.com")["max_message_rate"].values()) == {"100/3600s"}
     assert 'id="undo"' in site.page(incident)
     site.control.domain("gmail.com", bounce_ratio=0)
-    steps = ["kumomta.suspend", "prometheus.report", "kumomta.throttle"]
-    story = recovered(site, incident, "KumoBounceRateHigh", steps, ["recovered"])
-    assert story["incident"]["target"] == f"domain=gmail.com, instance={NODE}"
+    expected = Expected(
+        alert="KumoBounceRateHigh",
+        target=f"domain=gmail.com, instance={NODE}",
+        steps=["kumomta.suspend", "prometheus.report", "kumomta.throttle"],
+        wrong='kumo:bounce_ratio:rate10m{domain="gmail.com"} > 0.20',
+        right='increase(total_messages_fail_by_provider{provider="google"}[5s]) == 0',
+    )
+    recovered(site, incident, expected)
     undone(site, incident, 2)
     kinds = [line["kind"] for line in site.get(f"incidents/{incident}")["lines"]]
     assert kinds.index("verify.concluded") < kinds.index("undo.intent"), "it was seen to help while both were in force"
@@ -170,9 +220,15 @@ def test_a_node_that_delivers_nothing_is_restarted_once_a_person_says_yes(site: 
     assert site.control.state()["restarts"] == 0
     site.control.stop_delivery()
     incident = approved(site, "delivery-stopped")
-    steps = ["kumomta.liveness", "kumomta.queue_report", "kumomta.order_report", "docker.restart"]
-    story = recovered(site, incident, "KumoDeliveryStopped", steps, ["approval wanted", "recovered"])
-    assert story["incident"]["target"] == f"instance={NODE}"
+    expected = Expected(
+        alert="KumoDeliveryStopped",
+        target=f"instance={NODE}",
+        steps=["kumomta.liveness", "kumomta.queue_report", "kumomta.order_report", "docker.restart"],
+        wrong=f"sum({DELIVERED.format('.*')}) == 0",
+        right=f"sum({DELIVERED.format('.*')}) > 0",
+        asked=["approval wanted"],
+    )
+    recovered(site, incident, expected)
     state = site.control.state()
     assert (state["restarts"], state["delivery_stopped"]) == (1, False)
     nothing_to_undo(site, incident)

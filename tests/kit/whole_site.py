@@ -290,10 +290,11 @@ class WholeSite:
         bodies = [json.loads(text) for text in self.out.to("/slack") if f"/incidents/{incident}" in text]
         return [(body["text"], body["blocks"][-1]["elements"][0]["text"]) for body in bodies]
 
-    def series(self, expr: str) -> list[Any]:
-        """What Prometheus answers."""
+    def series(self, expr: str, at: float | None = None) -> list[Any]:
+        """What Prometheus answers, for a moment (unix s) or now."""
         url = f"http://{self._here.address('prometheus', 9090)}/api/v1/query"
-        found: list[Any] = httpx.get(url, params={"query": expr}, trust_env=False).json()["data"]["result"]
+        query = {"query": expr} if at is None else {"query": expr, "time": f"{at:.3f}"}
+        found: list[Any] = httpx.get(url, params=query, trust_env=False).json()["data"]["result"]
         return found
 
     def firing(self) -> set[str]:
