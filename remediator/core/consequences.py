@@ -56,7 +56,7 @@ def _of_the_fleet(
     """The brakes over all rules: a storm begins, care is due."""
     match fact:
         case e.NotificationDisposed():
-            return _storm(after, fleet)
+            return [*_storm(after, fleet), *_withheld(before, after, fact, planner)]
         case e.StormBegan():
             return _storm_called(fact, planner, fleet)
         case e.ServiceStarted() if before.served and after.silence >= fleet.first_runs.after:
@@ -78,10 +78,34 @@ def _storm(after: State, fleet: FleetLimits) -> list[e.AnyFact]:
     return [e.StormBegan(episodes=episodes, limit=limits.episodes.count, window=limits.episodes.window)]
 
 
+# People are called once in so long (s) for alerts that were withheld, however many notifications are cut.
+CALL_AGAIN = 4 * 3600.0
+WITHHELD = "truncated"
+
+
+def _withheld(before: State, after: State, fact: e.NotificationDisposed, planner: Planner) -> list[e.AnyFact]:
+    """A cut notification says that alerts exist which nobody gave us (reliability.md §3.2): people have to know."""
+    if not fact.truncated or after.last is None or not _may_touch(planner):
+        return []
+    last = before.escalated.get(WITHHELD)
+    if last is not None and after.last.at - last < CALL_AGAIN:
+        return []
+    reason = (
+        f"Alertmanager withheld {fact.truncated} alerts of a notification, and nothing is done about those; raise "
+        "max_alerts of its webhook, or let it group less"
+    )
+    return [e.Escalated(incident="", reason=reason, about=WITHHELD)]
+
+
+def _may_touch(planner: Planner) -> bool:
+    """Whether any rule may do more than rehearse."""
+    rules = max((rule.mode for rule in planner.ruleset.rules), default=Mode.OFF)
+    return min(rules, planner.server_mode) > Mode.DRY_RUN
+
+
 def _storm_called(fact: e.StormBegan, planner: Planner, fleet: FleetLimits) -> list[e.AnyFact]:
     """One call for the whole storm; none where nothing would have been touched anyway."""
-    rules = max((rule.mode for rule in planner.ruleset.rules), default=Mode.OFF)
-    if min(rules, planner.server_mode) <= Mode.DRY_RUN:
+    if not _may_touch(planner):
         return []
     reason = (
         f"storm: {fact.episodes} alerts began to fire within {length(fact.window)}, and {fact.limit} are taken for "

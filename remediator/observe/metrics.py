@@ -37,6 +37,7 @@ class Metrics:
         self.requests = count("webhook_requests", "Webhook requests by answer", "code")
         self.alerts = count("alerts_received", "Alerts decided on, by what the sender says of them", "status")
         self.dispositions = count("alert_dispositions", "What became of alerts", "rule", "disposition")
+        self.withheld = count("alerts_withheld", "Alerts that the sender says exist, and did not give us")
         self.last_webhook = gauge("last_webhook_timestamp_seconds", "When the last notification was taken")
         self.watchdog = gauge("watchdog_last_seen_timestamp_seconds", "When the Watchdog alert last came through")
         self.decisions = count("decisions", "Decisions of the guards together", "rule", "decision")
@@ -163,6 +164,7 @@ def _count_brakes(m: Metrics, fact: e.StormBegan | e.RunRelapsed | e.RuleDemoted
 
 
 def _count_alerts(m: Metrics, at: float, fact: e.NotificationDisposed, seen: Seen) -> None:
+    m.withheld.inc(fact.truncated)
     for alert in fact.alerts:
         m.alerts.labels(alert.status.value).inc()
         for disposal in alert.disposals:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import msgspec
 import pytest
 import respx
 
@@ -19,6 +20,7 @@ from remediator.actions.http_client import HttpClient
 from remediator.actions.targets import DockerTarget
 from remediator.core import entries as e
 from remediator.core import runs as r
+from remediator.core.consequences import Routing, consequences
 from remediator.core.facts import Evidence
 from remediator.core.occurrences import follow
 from remediator.core.outcomes import EffectClass, Look, Observation, Outcome, Result, UndoOutcome, UndoResult
@@ -116,6 +118,13 @@ def logged(tell_it: Callable[[Observer], None]) -> str:
     return log.getvalue()
 
 
+def _cut(build: Build) -> str:
+    before = build.fold(State(), e.NotificationReceived(alerts=0, body=msgspec.Raw(b"{}")))
+    fact = e.NotificationDisposed(notification=1, alerts=(), truncated=7)
+    (told,) = consequences(before, build.fold(before, fact), fact, build.planner(), Routing())
+    return line(told)
+
+
 def _missed(build: Build) -> str:
     rule = build.rule("daily-check", schedule=parse_schedule("0 9 * * *"), target={"domain": "example.com"})
     known = Scheduled(text="0 9 * * * (UTC)", last=build.zero - 86_400.0)
@@ -153,6 +162,7 @@ SAID: tuple[Produce, ...] = (
     lambda _: str(CorruptJournal(1204, "was changed")),
     lambda _: line(e.ConfigRefused(problems=("rules.yml:3:5: error",))),
     lambda _: line(e.ApprovalExpired(**OF)),
+    _cut,
     lambda _: notified("slack", Outcome(result=Result.FAILED, sentence="Slack answered 500")),
 )  # fmt: skip
 

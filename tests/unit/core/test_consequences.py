@@ -9,7 +9,7 @@ import pytest
 
 from remediator.core import entries as e
 from remediator.core.alerts import AlertStatus
-from remediator.core.consequences import Routing, consequences
+from remediator.core.consequences import CALL_AGAIN, WITHHELD, Routing, consequences
 from remediator.core.fleet import FleetLimits, StormLimits
 from remediator.core.outcomes import EffectClass, Result
 from remediator.core.rules import Limit, Mode, OnFailure
@@ -322,6 +322,28 @@ def test_a_storm_begins_with_one_more_than_the_limit(build: Build) -> None:
     assert stormy(build, on, "a", "b", "c") == []
     over = build.fold(on, e.StormEnded(episodes=0, reason="-"))
     assert stormy(build, over, "a", "b", "c") == [e.StormBegan(episodes=3, limit=2, window=60.0)]
+
+
+def cut(build: Build, truncated: int, *, called: float | None = None, mode: Mode = Mode.AUTO) -> list[e.AnyFact]:
+    """What is appended with a notification that was cut; people were called for one `called` seconds ago."""
+    before = State()
+    if called is not None:
+        about = e.Escalated(incident="", reason="-", about=WITHHELD)
+        before = build.fold(before, about, after=-called)
+    before = build.fold(before, e.NotificationReceived(alerts=0, body=msgspec.Raw(b"{}")))
+    fact = e.NotificationDisposed(notification=before.seq, alerts=(), truncated=truncated)
+    return consequences(before, build.fold(before, fact), fact, build.planner(mode=mode), ROUTING, FLEET)
+
+
+def test_of_alerts_that_were_withheld_people_hear_once_in_a_while(build: Build) -> None:
+    (told,) = cut(build, 498)
+    assert isinstance(told, e.Escalated)
+    assert (told.about, told.incident) == (WITHHELD, "")
+    assert told.reason.startswith("Alertmanager withheld 498 alerts of a notification, and nothing is done about those")
+    assert cut(build, 0) == []
+    assert cut(build, 1, called=CALL_AGAIN - 1.0) == []
+    assert len(cut(build, 1, called=CALL_AGAIN)) == 1
+    assert cut(build, 1, mode=Mode.DRY_RUN) == []
 
 
 @pytest.mark.parametrize(
