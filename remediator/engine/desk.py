@@ -17,7 +17,7 @@ from remediator.core.fold_runs import lost_lock
 from remediator.core.holds import Patience, standing
 from remediator.core.outcomes import UndoOutcome
 from remediator.core.planning import Unplannable
-from remediator.core.runs import own_undos
+from remediator.core.runs import GRACE, ISSUE_WITHIN, own_undos
 from remediator.core.state import Moment, Run, RunStatus, State
 from remediator.core.telling import clock_time
 from remediator.engine.parts import Parts
@@ -170,7 +170,7 @@ class Desk:
             raise RefusedRequest(400, f"{decision!r} is not a decision: expected one of {', '.join(DECISIONS)}")
         run = self._find(name, RunStatus.NEEDS_PERSON)
 
-        def decider(state: State, _moment: Moment) -> Sequence[e.AnyFact]:
+        def decider(state: State, moment: Moment) -> Sequence[e.AnyFact]:
             current = state.runs.get(run.id)
             if current is None or current.status is not RunStatus.NEEDS_PERSON:
                 raise RefusedRequest(409, f"{run.id} does not wait for a person any more")
@@ -178,6 +178,8 @@ class Desk:
             if other and decision != "abort":
                 sentence = f"{other} holds the target of {run.id} now; decide when it has ended, or abort"
                 raise RefusedRequest(409, sentence)
+            if why := _too_soon(current, decision, moment):
+                raise RefusedRequest(409, why)
             return _decided(state, current, decision, _named(by), reason)
 
         await self._parts.journal.commit(decider)
@@ -240,6 +242,18 @@ def _named(by: str) -> str:
     if not name:
         raise RefusedRequest(400, "a person's decision needs a name (--by)")
     return name[:100]
+
+
+def _too_soon(run: Run, decision: str, moment: Moment) -> str:
+    """Why a run must not end yet: its locks would be free while its last attempt can still arrive (G6)."""
+    if decision not in {"abort", "rollback"} or not run.doubt:
+        return ""
+    issued = run.outcome_at if run.issued_at is None else run.issued_at
+    until = issued + ISSUE_WITHIN + run.plan.steps[run.step].timeout + GRACE
+    if moment.at >= until:
+        return ""
+    tried = f"what step {run.step + 1} tried may still arrive until {clock_time(until)}"
+    return f"{tried}, and its target would be free by then; {decision} after that"
 
 
 def _decided(state: State, run: Run, decision: str, by: str, reason: str) -> Sequence[e.AnyFact]:
