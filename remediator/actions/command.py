@@ -99,13 +99,15 @@ class Command(WithoutUndo):
         try:
             lock = self._lock(call.key)
         except BlockingIOError:
-            sentence = "the command is still running; wait until it has ended, then look at what it did"
-            return Found(presence=Presence.UNDECIDED, sentence=sentence)
+            sentence = "the command of the interrupted attempt still runs (it holds its lock)"
+            return Found(presence=Presence.UNDECIDED, sentence=sentence, running=True)
         except OSError as fault:
             return Found(presence=Presence.UNDECIDED, sentence=f"whether it still runs cannot be told ({fault})")
-        if lock is not None:
-            os.close(lock)
-        sentence = "no process of that command is left; whether it did its work cannot be asked"
+        if lock is None:
+            sentence = "whether the command of the interrupted attempt still runs cannot be told: it has no lock"
+            return Found(presence=Presence.UNDECIDED, sentence=sentence)
+        os.close(lock)
+        sentence = "no process of the command of the interrupted attempt is left; how it ended is not known"
         return Found(presence=Presence.UNDECIDED, sentence=sentence)
 
     def _lock(self, key: str) -> int | None:

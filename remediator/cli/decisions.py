@@ -81,7 +81,7 @@ def decide(client: Client, incident: str, decision: str, reason: str, by: str) -
 
     \b
     mark_done  the step did what it should: go on behind it
-    continue   it did not: try it once more
+    continue   it did not: try it once more (refused while the earlier attempt is seen at work)
     rollback   take back what the run left behind, and end it
     abort      end it, and leave everything as it is
     """

@@ -78,11 +78,15 @@ class Presence(StrEnum):
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The answer of an action's own check after an unknown outcome."""
+    """The answer of an action's own check after an unknown outcome.
+
+    `running` says that the attempt is still being carried out: whatever it will have done, it must not be made again yet.
+    """
 
     presence: Presence
     sentence: str
     receipt: dict[str, object] = {}
+    running: bool = False
 
 
 class UndoResult(StrEnum):

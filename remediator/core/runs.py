@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from remediator.core.outcomes import EffectClass, Result
+from remediator.core.outcomes import EffectClass, Found, Presence, Result
 from remediator.core.rules import OnError, OnFailure, OnUnknown
 from remediator.core.state import Incident, Run, RunStatus, State, Undo
 
@@ -41,6 +41,8 @@ from remediator.core.state import Incident, Run, RunStatus, State, Undo
 GRACE = 5.0
 # How long an intent may wait before its first byte leaves (reliability.md G4).
 ISSUE_WITHIN = 5.0
+# How soon an attempt that is seen at work is asked about again (s).
+RUNNING_AGAIN = 5.0
 # How often a `read` without an answer is made at least, and a `keyed` step that the target does not know of.
 READ_ATTEMPTS = 3
 SAFE_ATTEMPTS = 3
@@ -275,18 +277,21 @@ def _late(run: Run, now: float) -> bool:
     return run.deadline is not None and now >= run.deadline
 
 
-def after_reconcile(run: Run, found: str, now: float) -> Effect:
-    """What follows when the target was asked about an attempt in doubt; `found` is present, absent or undecided.
+def after_reconcile(run: Run, found: Found, now: float) -> Effect:
+    """What follows when the target was asked about an attempt in doubt, and what it `found`.
 
-    Present is recorded as an outcome by the caller and never gets here.
+    Present is recorded as an outcome by the caller and never gets here. A run that lets its locks go keeps them while the
+    attempt is seen at work, up to its own time limit (G6, G12).
     """
     step = run.plan.steps[run.step]
-    absent = step.effect is EffectClass.KEYED and found == "absent"
+    if found.running and run.plan.on_unknown is OnUnknown.RELEASE and not _late(run, now):
+        return Await(now + RUNNING_AGAIN)
+    absent = step.effect is EffectClass.KEYED and found.presence is Presence.ABSENT
     if absent and _over(run, now):
         return park(run, f"step {run.step + 1} ({step.name}) is not there, and {_NOT_AGAIN}", now)
     if absent and run.attempt < max(step.attempts, KEYED_ATTEMPTS) and not _late(run, now):
         return _again(run, now)
-    return park(run, f"step {run.step + 1} ({step.name}) may or may not have happened, and the target cannot tell", now)
+    return park(run, f"step {run.step + 1} ({step.name}) may or may not have happened: {found.sentence}", now)
 
 
 def _verifying(state: State, run: Run) -> Effect:

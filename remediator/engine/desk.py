@@ -6,6 +6,7 @@ late: ana was first". There is no other way to steer the engine.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -26,6 +27,8 @@ from remediator.engine.undoing import Undoing
 from remediator.errors import RefusedRequest
 
 DECISIONS = ("mark_done", "continue", "rollback", "abort")
+# How long the target is asked whether an earlier attempt is still at work, while a person waits for the answer (s).
+ASKING = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,10 +168,15 @@ class Desk:
 
     # ── a run that needs a person ────────────────────────────────────────────────────────────────────────────────────
     async def decide(self, name: str, *, decision: str, by: str, reason: str) -> Run:
-        """Ends the doubt about a parked run: mark_done, continue (one more attempt), rollback or abort."""
+        """Ends the doubt about a parked run: mark_done, continue (one more attempt), rollback or abort.
+
+        `continue` is refused while the earlier attempt is seen at work: it would be made twice.
+        """
         if decision not in DECISIONS:
             raise RefusedRequest(400, f"{decision!r} is not a decision: expected one of {', '.join(DECISIONS)}")
         run = self._find(name, RunStatus.NEEDS_PERSON)
+        if decision == "continue":
+            await self._refuse_while_running(run)
 
         def decider(state: State, moment: Moment) -> Sequence[e.AnyFact]:
             current = state.runs.get(run.id)
@@ -185,6 +193,17 @@ class Desk:
         await self._parts.journal.commit(decider)
         self._parts.ring(run.id)
         return run
+
+    async def _refuse_while_running(self, run: Run) -> None:
+        """Refuses to make again what is at work. Without an answer in time it is left to the action to refuse."""
+        try:
+            async with asyncio.timeout(ASKING):
+                found = await self._parts.effects[run.dry].reconcile(run, run.plan.steps[run.step])
+        except TimeoutError:
+            return
+        if found.running:
+            instead = "so it is not made again: wait for its end, or decide mark_done, rollback or abort"
+            raise RefusedRequest(409, f"{found.sentence}, {instead}")
 
     # ── by hand ──────────────────────────────────────────────────────────────────────────────────────────────────────
     async def run(self, playbook: str, *, params: Mapping[str, str], by: str, reason: str) -> str:

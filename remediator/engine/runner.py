@@ -178,7 +178,7 @@ class Runner:
                 lambda state, moment: [told] if self._unmoved(state, moment, run.id, r.Reconcile()) else ()
             )
             return
-        following = r.after_reconcile(run, found.presence.value, self._parts.clock.now())
+        following = r.after_reconcile(run, found, self._parts.clock.now())
         await self._after_reconcile(run, following)
 
     async def _after_reconcile(self, run: Run, following: r.Effect) -> None:

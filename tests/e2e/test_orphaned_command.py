@@ -6,25 +6,31 @@ The command writes to a ledger of its own when it starts and when it ends, and e
 from __future__ import annotations
 
 import contextlib
-import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner, Result
 
+from remediator.cli.root import root
 from remediator.demo.stage import free_port
 
 pytestmark = pytest.mark.e2e
 
 PATIENCE = 30.0
 # Why the run waits for a person.
-DOUBT = "step 1 (Run it) may or may not have happened, and the target cannot tell"
+RUNS = "step 1 (Run it) may or may not have happened: the command of the interrupted attempt still runs (it holds its lock)"
+ENDED = (
+    "step 1 (Run it) may or may not have happened: "
+    "no process of the command of the interrupted attempt is left; how it ended is not known"
+)
 # Ends when the file `go` is there, and in any case after about a minute, so that nothing is left behind.
 CHILD = """\
 #!/bin/sh
@@ -97,10 +103,13 @@ class Site:
         """What it answers."""
         return httpx.get(f"http://127.0.0.1:{self.port}{path}", trust_env=False, timeout=10.0)
 
-    def post(self, path: str, body: object) -> int:
+    def post(self, path: str, body: object) -> httpx.Response:
         """How it answers to what is sent."""
-        url = f"http://127.0.0.1:{self.port}{path}"
-        return httpx.post(url, json=body, trust_env=False, timeout=30.0).status_code
+        return httpx.post(f"http://127.0.0.1:{self.port}{path}", json=body, trust_env=False, timeout=30.0)
+
+    def cli(self, *words: str) -> Result:
+        """What a command of ours prints, and how it ends."""
+        return CliRunner().invoke(root, [*words, "--url", f"http://127.0.0.1:{self.port}"])
 
     def fire(self) -> int:
         """Alertmanager posts, of an alert old enough for a step that cannot be taken back."""
@@ -108,17 +117,16 @@ class Site:
         labels = {"alertname": "Orphan", "domain": "a.example"}
         alert = {"status": "firing", "labels": labels, "annotations": {}, "startsAt": since.isoformat()}
         body = {"version": "4", "groupKey": "{}", "status": "firing", "receiver": "r", "alerts": [alert]}
-        return self.post("/api/v1/alerts", body)
+        return self.post("/api/v1/alerts", body).status_code
 
     def approve(self) -> bool:
         """A person says yes, as soon as the run asks: a step that cannot be taken back is not taken on trust."""
-        asked = [entry for entry in self.entries() if entry["kind"] == "run.planned"]
+        asked = self.facts("run.planned")
         if not asked:
             return False
-        (fact,) = (entry["fact"] for entry in asked)
-        assert isinstance(fact, dict)
+        (fact,) = asked
         body = {"by": "test", "digest": fact["digest"]}
-        return self.post(f"/api/v1/incidents/{fact['incident']}/approve", body) < 300
+        return self.post(f"/api/v1/incidents/{fact['incident']}/approve", body).status_code < 300
 
     def wait(self, true: Callable[[], bool]) -> None:
         """Waits until it is so, for as long as the service lives."""
@@ -148,9 +156,15 @@ class Site:
         assert isinstance(found, list)
         return found
 
-    def kinds(self) -> list[object]:
-        """The kinds of all entries."""
-        return [entry["kind"] for entry in self.entries()]
+    def facts(self, kind: str) -> list[dict[str, object]]:
+        """What the entries of one kind say."""
+        found = [entry["fact"] for entry in self.entries() if entry["kind"] == kind]
+        return [fact for fact in found if isinstance(fact, dict)]
+
+    def incident(self) -> str:
+        """The one incident's name."""
+        (fact,) = self.facts("run.planned")
+        return str(fact["incident"])
 
     def waits_for_a_person(self) -> bool:
         """Whether the run is parked, by the metrics."""
@@ -182,25 +196,51 @@ def let_it_end(site: Site) -> None:
         time.sleep(0.05)
 
 
-def test_a_command_that_outlives_a_crash_is_not_started_again_and_a_person_is_asked(site: Site) -> None:
+def told_everywhere(site: Site, reason: str) -> None:
+    """The reason stands in the journal, the log, the API, the console and what the commands print."""
+    name = site.incident()
+    assert [fact["reason"] for fact in site.facts("run.parked")] == [reason]
+    assert [fact["reason"] for fact in site.facts("incident.escalated")] == [reason]
+    places = {
+        "log": site.log,
+        "api": site.get(f"/api/v1/incidents/{name}").text,
+        "console": unescape(site.get(f"/incidents/{name}").text),
+        "log show": " ".join(site.cli("log", "show", name).output.split()),
+        "status": site.cli("status", "-o", "json").output,
+    }
+    assert {place for place, text in places.items() if reason in text} == set(places)
+
+
+def test_a_command_that_outlives_a_crash_is_not_started_again_and_a_person_is_told(site: Site) -> None:
     site.kill()
     site.start()
     site.wait(site.waits_for_a_person)
-    assert DOUBT in json.dumps(site.entries())
+    told_everywhere(site, RUNS)
+    order = {"decision": "continue", "by": "ana", "reason": "it did not happen"}
+    refused = site.post(f"/api/v1/incidents/{site.incident()}/decide", order)
+    assert refused.status_code == 409
+    assert "still runs (it holds its lock), so it is not made again: wait for its end" in refused.text
+    assert not site.facts("person.decided")
     assert site.ledger() == ["start"]
+
     let_it_end(site)
     site.kill()
     site.start()
     site.wait(site.waits_for_a_person)
     assert site.ledger() == ["start", "end"], "one start in two further lives"
-    assert site.kinds().count("step.intent") == 1
+    assert len(site.facts("step.intent")) == 1
+    ordered = site.cli("decide", site.incident(), "continue", "-m", "it did half of it", "--by", "ana")
+    assert ordered.exit_code == 0, ordered.output
+    site.wait(lambda: bool(site.facts("run.ended")))
+    assert site.ledger() == ["start", "end"] * 2, "one more, by a person's order"
+    assert [fact.get("by", "") for fact in site.facts("step.intent")] == ["", "ana"]
 
 
-def test_a_command_that_ended_while_nobody_watched_is_not_started_again_and_a_person_is_asked(site: Site) -> None:
+def test_a_command_that_ended_while_nobody_watched_is_not_started_again_and_a_person_is_told(site: Site) -> None:
     site.kill()
     let_it_end(site)
     site.start()
     site.wait(site.waits_for_a_person)
-    assert DOUBT in json.dumps(site.entries())
+    told_everywhere(site, ENDED)
     assert site.ledger() == ["start", "end"]
-    assert site.kinds().count("step.intent") == 1
+    assert len(site.facts("step.intent")) == 1

@@ -137,6 +137,7 @@ class World:
     ledger: list[tuple[str, str, str]] = field(default_factory=list)
     outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
     present: dict[str, Presence] = field(default_factory=dict)
+    at_work: set[str] = field(default_factory=set)  # kinds of which an earlier attempt is seen at work
     undo_results: list[UndoResult] = field(default_factory=list)
     condition: Callable[[str], Observation] = lambda expr: Observation(look=Look.GOOD, sentence=f"{expr}: 0.27")
     verification: Callable[[float], Observation] = lambda now: Observation(look=Look.GOOD, sentence="0.03")
@@ -205,7 +206,8 @@ class WorldAction:
         """A keyed target tells the truth of the ledger, unless the script says otherwise."""
         there = ("do", self.kind, call.key) in self._world.ledger
         truth = (Presence.PRESENT if there else Presence.ABSENT) if self.effect == "keyed" else Presence.UNDECIDED
-        return Found(presence=self._world.present.get(self.kind, truth), sentence="asked")
+        running = self.kind in self._world.at_work
+        return Found(presence=self._world.present.get(self.kind, truth), sentence="asked", running=running)
 
     async def undo(self, call: Call, receipt: Mapping[str, object]) -> UndoOutcome:
         """Compares before it touches."""

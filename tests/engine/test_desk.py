@@ -11,7 +11,7 @@ import pytest
 
 from remediator.core import entries as e
 from remediator.core.outcomes import Look, Observation, unknown
-from remediator.core.rules import Mode
+from remediator.core.rules import Mode, OnUnknown
 from remediator.core.state import Run, RunStatus
 from remediator.engine.supervisor import Engine
 from remediator.errors import RefusedRequest, StoreError
@@ -163,6 +163,36 @@ async def test_continue_is_a_new_attempt_with_the_name_of_the_person_in_its_inte
     assert rig.world.count("do", "once") == 2
     intents = [fact for fact in await rig.facts() if isinstance(fact, e.StepIntent) and fact.action == "once"]
     assert [(fact.attempt, fact.by) for fact in intents] == [(1, ""), (2, "ana")]
+
+
+async def test_what_is_still_at_work_is_not_made_again_by_a_person_either(rig: Rig) -> None:
+    doubtful(rig)
+    rig.world.at_work.add("once")
+    async with rig.engine() as engine:
+        run = await parked(rig, engine)
+        assert run.reason == "step 2 (once) may or may not have happened: asked"
+        again = engine.desk.decide(run.id, decision="continue", by="ana", reason="it did not happen")
+        await rig.refused(again, 409, "asked, so it is not made again: wait for its end")
+        assert not any(isinstance(fact, e.PersonDecided) for fact in await rig.facts())
+        await rig.ask(engine.desk.decide(run.id, decision="mark_done", by="ana", reason="it is meant to go on"))
+        await rig.clock.until(lambda: rig.idle(engine))
+    assert await rig.ended() == ["succeeded"]
+    assert rig.world.count("do", "once") == 1
+
+
+async def test_locks_are_let_go_only_when_nothing_is_seen_at_work_any_more(rig: Rig) -> None:
+    rig.playbooks = (replace(rig.playbook(rig.step("once")), on_unknown=OnUnknown.RELEASE),)
+    rig.world.outcomes["once"] = [unknown("timeout")]
+    rig.world.at_work.add("once")
+    async with rig.engine() as engine:
+        await rig.accept(engine, rig.alert())
+        await rig.clock.run(300)
+        assert rig.run_of(engine).status is RunStatus.RUNNING
+        assert engine.parts.journal.state.locks
+        rig.world.at_work.clear()
+        await rig.clock.run(10)
+        assert rig.run_of(engine).status is RunStatus.NEEDS_PERSON
+        assert not engine.parts.journal.state.locks
 
 
 async def test_rollback_takes_back_what_the_run_did(rig: Rig) -> None:

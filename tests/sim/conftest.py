@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from remediator.core import fold_runs, runs
+from remediator.core.outcomes import Presence
 from remediator.core.runs import Await, Effect, Issue, Park, Reconcile, rest_until
 from remediator.core.state import Run
 from remediator.engine import admission, effects
@@ -42,7 +43,9 @@ def _ask_and_reissue(monkeypatch: pytest.MonkeyPatch) -> None:
     _no_deadline(monkeypatch)
     monkeypatch.setattr(runs, "_in_doubt", lambda run, now: Reconcile())
     monkeypatch.setattr(
-        runs, "after_reconcile", lambda run, found, now: _again(run, now, 0.0) if found == "absent" else Park("-")
+        runs,
+        "after_reconcile",
+        lambda run, found, now: _again(run, now, 0.0) if found.presence is Presence.ABSENT else Park("-"),
     )
 
 
@@ -53,7 +56,7 @@ def _deadline_and_quarantine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         runs,
         "after_reconcile",
-        lambda run, found, now: _again(run, now, rest_until(run)) if found == "absent" else Park("-"),
+        lambda run, found, now: _again(run, now, rest_until(run)) if found.presence is Presence.ABSENT else Park("-"),
     )
 
 

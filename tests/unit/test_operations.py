@@ -23,7 +23,17 @@ from remediator.core import runs as r
 from remediator.core.consequences import Routing, consequences
 from remediator.core.facts import Evidence
 from remediator.core.occurrences import follow
-from remediator.core.outcomes import EffectClass, Look, Observation, Outcome, Result, UndoOutcome, UndoResult
+from remediator.core.outcomes import (
+    EffectClass,
+    Found,
+    Look,
+    Observation,
+    Outcome,
+    Presence,
+    Result,
+    UndoOutcome,
+    UndoResult,
+)
 from remediator.core.plans import PlannedCondition
 from remediator.core.schedules import parse_schedule
 from remediator.core.space import MIB, Room, SpaceLimits, shortage
@@ -106,7 +116,7 @@ def undone(result: UndoResult, next_at: float | None = None) -> str:
 def _parked(build: Build) -> str:
     plan = build.plan(build.planned_step(), build.planned_step(EffectClass.ONCE, name="Bounce"))
     run = build.run(plan, step=1, attempt=1, doubt=True, reason="timeout")
-    parked = r.after_reconcile(run, "undecided", build.zero)
+    parked = r.after_reconcile(run, Found(presence=Presence.UNDECIDED, sentence="asked"), build.zero)
     assert isinstance(parked, r.Park)
     return line(e.RunParked(**OF, reason=parked.reason))
 

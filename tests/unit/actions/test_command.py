@@ -196,7 +196,8 @@ async def test_a_child_of_a_former_life_is_seen_while_it_lives(
         former.wait()
         found = await command.reconcile(call)
         assert found.presence is Presence.UNDECIDED
-        assert "still running" in found.sentence
+        assert found.running
+        assert found.sentence == "the command of the interrupted attempt still runs (it holds its lock)"
         again = await command.perform(call)
         assert again.result is Result.FAILED
         assert "not started twice" in again.sentence
@@ -207,7 +208,8 @@ async def test_a_child_of_a_former_life_is_seen_while_it_lives(
     assert is_over(pid)  # a process lets go of its files before it counts as ended
     over = await command.reconcile(call)
     assert over.presence is Presence.UNDECIDED
-    assert "no process of that command is left" in over.sentence
+    assert not over.running
+    assert over.sentence == "no process of the command of the interrupted attempt is left; how it ended is not known"
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 
 from remediator.core import entries as e
 from remediator.core import runs as r
-from remediator.core.outcomes import EffectClass, Result, UndoOutcome, UndoResult
+from remediator.core.outcomes import EffectClass, Found, Presence, Result, UndoOutcome, UndoResult
 from remediator.core.rules import OnError, OnFailure, OnUnknown
-from remediator.core.state import RunStatus, State
+from remediator.core.state import Run, RunStatus, State
 
 if TYPE_CHECKING:
     from remediator.core.plans import Plan
@@ -165,6 +165,11 @@ def test_the_target_is_asked_about_a_step_in_doubt(build: Build, effect: EffectC
     assert after(build, state, REST) == r.Reconcile()
 
 
+def seen(presence: str) -> Found:
+    """What the target said."""
+    return Found(presence=Presence(presence), sentence="asked")
+
+
 @pytest.mark.parametrize(
     ("effect", "found", "seconds", "expected"),
     [
@@ -180,18 +185,18 @@ def test_what_the_target_says_decides(
     build: Build, effect: EffectClass, found: str, seconds: float, expected: str
 ) -> None:
     run = tried(build, build.plan(build.planned_step(effect)), Result.UNKNOWN).runs[RUN]
-    sentence = "step 1 (Pause) may or may not have happened, and the target cannot tell"
+    sentence = "step 1 (Pause) may or may not have happened: asked"
     meanings = {"wait": r.Await(build.zero + REST), "again": r.Issue(0, 2), "person": r.Park(sentence)}
-    assert r.after_reconcile(run, found, build.zero + seconds) == meanings[expected]
+    assert r.after_reconcile(run, seen(found), build.zero + seconds) == meanings[expected]
 
 
 def test_a_keyed_step_is_issued_again_at_most_as_often_as_allowed(build: Build) -> None:
     for attempts, most in ((1, 2), (2, 2), (3, 3)):
         plan = build.plan(build.planned_step(KEYED, attempts=attempts))
         run = tried(build, plan, Result.UNKNOWN, attempt=most - 1).runs[RUN]
-        assert r.after_reconcile(run, "absent", build.zero + REST) == r.Issue(0, most)
+        assert r.after_reconcile(run, seen("absent"), build.zero + REST) == r.Issue(0, most)
         run = tried(build, plan, Result.UNKNOWN, attempt=most).runs[RUN]
-        assert isinstance(r.after_reconcile(run, "absent", build.zero + REST), r.Park)
+        assert isinstance(r.after_reconcile(run, seen("absent"), build.zero + REST), r.Park)
 
 
 def waiting_for_a_person(build: Build) -> State:
@@ -329,7 +334,7 @@ def test_an_effect_whose_own_time_is_over_is_not_made_again(build: Build, effect
 
     def follows(seconds: float) -> r.Effect:
         now = build.zero + seconds
-        return r.after_reconcile(run, "absent", now) if effect is KEYED else r.next_effect(state, run, now)
+        return r.after_reconcile(run, seen("absent"), now) if effect is KEYED else r.next_effect(state, run, now)
 
     assert follows(REST) == r.Issue(0, 2)
     assert follows(59.9) == r.Issue(0, 2)
@@ -343,8 +348,23 @@ def test_a_run_that_lets_its_locks_go_is_parked_only_when_nothing_of_it_can_arri
     for on_unknown, first in ((OnUnknown.HOLD, r.Park), (OnUnknown.RELEASE, r.Await)):
         plan = build.plan(build.planned_step(ONCE), on_unknown=on_unknown)
         run = tried(build, plan, Result.UNKNOWN).runs[RUN]
-        assert isinstance(r.after_reconcile(run, "undecided", build.zero + REST - 0.1), first)
-        assert isinstance(r.after_reconcile(run, "undecided", build.zero + REST), r.Park)
+        assert isinstance(r.after_reconcile(run, seen("undecided"), build.zero + REST - 0.1), first)
+        assert isinstance(r.after_reconcile(run, seen("undecided"), build.zero + REST), r.Park)
+
+
+def test_a_run_that_lets_its_locks_go_keeps_them_while_the_attempt_is_seen_at_work(build: Build) -> None:
+    at_work = Found(presence=Presence.UNDECIDED, sentence="it still runs", running=True)
+    later = build.zero + REST
+
+    def doubtful(on_unknown: OnUnknown) -> Run:
+        return tried(build, build.plan(build.planned_step(ONCE), on_unknown=on_unknown), Result.UNKNOWN).runs[RUN]
+
+    assert isinstance(r.after_reconcile(doubtful(OnUnknown.HOLD), at_work, later), r.Park)
+    run = doubtful(OnUnknown.RELEASE)
+    assert run.deadline is not None
+    assert r.after_reconcile(run, at_work, later) == r.Await(later + r.RUNNING_AGAIN)
+    parked = r.after_reconcile(run, at_work, run.deadline)
+    assert parked == r.Park("step 1 (Pause) may or may not have happened: it still runs"), "everything ends"
 
 
 # ── going on although the alert has resolved ─────────────────────────────────────────────────────────────────────────

@@ -268,7 +268,7 @@ class Driver:
         yield Move([present], world, now)
         for presence in (Presence.ABSENT, Presence.UNDECIDED):
             found = Found(presence=presence, sentence="asked")
-            yield from self._answers(node, run, r.after_reconcile(run, found.presence.value, now))
+            yield from self._answers(node, run, r.after_reconcile(run, found, now))
 
     # ── facts ────────────────────────────────────────────────────────────────────────────────────────────────────────
     def _effect(self, step: int) -> EffectClass:
