@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -24,64 +22,11 @@ from remediator.core.state import Moment, Run, Undo
 from remediator.engine.effects import DryEffects, IntentToken, LiveEffects, token_of
 from remediator.errors import IllegalEntry
 from remediator.ports import Call
+from tests.kit.tripwire import tripwire
 
 if TYPE_CHECKING:
     from remediator.engine.parts import Parts
     from tests.engine.conftest import Rig
-
-WIRES = frozenset(
-    {
-        "socket.connect",
-        "socket.sendto",
-        "socket.sendmsg",
-        "socket.getaddrinfo",
-        "socket.gethostbyname",
-        "socket.bind",
-        "subprocess.Popen",
-        "os.posix_spawn",
-        "os.exec",
-        "os.fork",
-        "os.forkpty",
-        "os.spawn",
-        "os.system",
-        "os.kill",
-        "os.remove",
-        "os.rename",
-        "os.mkdir",
-        "shutil.rmtree",
-    }
-)
-_tripped: list[str] = []
-_armed: list[bool] = []
-
-
-class Tripped(Exception):
-    """Something was about to leave the process."""
-
-
-def _watch(what: str, arguments: tuple[object, ...]) -> None:
-    if not _armed:
-        return
-    writes = what == "open" and (
-        any(sign in str(arguments[1]) for sign in "wax+") or int(str(arguments[2] or 0)) & (os.O_WRONLY | os.O_RDWR)
-    )
-    if what in WIRES or writes:
-        _tripped.append(what)
-        raise Tripped(what)
-
-
-@contextmanager
-def tripwire() -> Iterator[list[str]]:
-    """Nothing may leave while the block lasts; gives what tried to. The hook itself stays, unarmed: none can be removed."""
-    if not getattr(sys, "_remediator_wired", False):
-        sys.addaudithook(_watch)
-        sys._remediator_wired = True  # type: ignore[attr-defined]
-    _tripped.clear()
-    _armed.append(True)
-    try:
-        yield _tripped
-    finally:
-        _armed.clear()
 
 
 def _connect(_place: Path) -> None:
