@@ -18,7 +18,7 @@ from tests.kit.histories import History, from_kumod, from_sqlite
 from tests.kit.history import judge
 from tests.kit.whole_site import ADDRESS, NODE, SCORE, Story, WholeSite, whole_site
 
-pytestmark = [pytest.mark.e2e, pytest.mark.heavy, pytest.mark.xdist_group("site")]  # one story after the other
+pytestmark = [pytest.mark.e2e, pytest.mark.heavy]
 # What left lately by a source of kumod's.
 DELIVERED = 'increase(total_messages_delivered{{service=~"smtp_client:{}->.*"}}[5s])'
 
@@ -123,6 +123,15 @@ def approved(site: WholeSite, rule: str) -> str:
     return incident
 
 
+def test_a_domain_that_bounces_is_paused_and_slowed_down_at_once(site: WholeSite) -> None:
+    incident = site.incident("high-bounce-rate")
+    site.entry(incident, "verify.started")
+    assert site.domain("gmail.com")["suspended"]
+    assert set(site.domain("gmail.com")["max_message_rate"].values()) == {"100/3600s"}
+    assert 'id="undo"' in site.page(incident)
+    site.control.domain("gmail.com", bounce_ratio=0)
+
+
 def test_a_person_is_asked_before_a_spool_is_compacted_and_before_mail_turns_to_other_addresses(
     site: WholeSite,
 ) -> None:
@@ -190,13 +199,8 @@ def test_mail_turns_away_from_an_address_of_low_reputation_until_a_person_takes_
     assert sorted(lifted) == sorted(one["id"] for one in made)
 
 
-def test_a_domain_that_bounces_is_paused_and_slowed_down_until_its_time_is_over(site: WholeSite) -> None:
+def test_the_domain_that_bounced_has_recovered_and_is_let_go_when_its_time_is_over(site: WholeSite) -> None:
     incident = site.incident("high-bounce-rate")
-    site.entry(incident, "verify.started")
-    assert site.domain("gmail.com")["suspended"]
-    assert set(site.domain("gmail.com")["max_message_rate"].values()) == {"100/3600s"}
-    assert 'id="undo"' in site.page(incident)
-    site.control.domain("gmail.com", bounce_ratio=0)
     expected = Expected(
         alert="KumoBounceRateHigh",
         target=f"domain=gmail.com, instance={NODE}",
