@@ -148,6 +148,7 @@ def wide(rig: Rig) -> tuple[Step, ...]:
     )
 
 
+@pytest.mark.heavy
 async def test_f05_of_five_targets_that_alert_at_once_one_is_touched_when_one_may_be(rig: Rig) -> None:
     rig.rules = (rig.rule(guards=brakes(max_targets=1)),)
     async with rig.engine() as engine:

@@ -134,6 +134,7 @@ async def test_f10_forty_alerts_at_the_first_start_begin_three_runs(rig: Rig) ->
     assert most(await starts(rig), HOUR) == 20
 
 
+@pytest.mark.heavy
 async def test_f10_care_is_due_again_after_an_outage_and_after_a_long_pause(rig: Rig) -> None:
     async with rig.engine() as engine:
         await rig.clock.run(QUARTER + 1)
@@ -186,6 +187,7 @@ async def test_f21_in_a_storm_nothing_begins_and_people_are_called_once(rig: Rig
     assert most(await starts(rig), HOUR) <= 20
 
 
+@pytest.mark.heavy
 async def test_f21_a_new_storm_in_the_rest_begins_the_rest_anew(rig: Rig) -> None:
     async with rig.engine() as engine:
         await storm(rig, engine, 60)

@@ -235,6 +235,7 @@ async def test_the_story_has_so_many_appends(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("fits", FITS)
+@pytest.mark.heavy
 async def test_a_disk_that_becomes_full_at_any_append_loses_nothing_and_repeats_nothing(
     fits: int, stage: Stage
 ) -> None:

@@ -113,6 +113,7 @@ async def test_a_target_has_its_budget_whatever_became_of_the_runs(rig: Rig) -> 
         assert rig.clock.now() - 1_790_000_000 >= 3600
 
 
+@pytest.mark.heavy
 async def test_hands_stay_off_in_a_muted_interval(rig: Rig) -> None:
     guards = replace(WIDE, mute_time_intervals=("always",))
     rig.rules = (rig.rule(guards=guards),)

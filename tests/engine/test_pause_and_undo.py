@@ -67,6 +67,7 @@ async def _pause_at(rig: Rig, position: int) -> tuple[int, int]:
         return counted[0], _intents(rig)
 
 
+@pytest.mark.heavy
 async def test_once_a_pause_is_acknowledged_no_attempt_is_announced_at_any_position_of_a_run(rig: Rig) -> None:
     found: list[tuple[int, int]] = []
     while not found or found[-1][0] < 4:

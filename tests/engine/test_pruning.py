@@ -107,6 +107,7 @@ def said(fact: e.AnyFact) -> str:
             return f"{getattr(fact, 'incident', '')} {getattr(fact, 'run', '')} {getattr(fact, 'result', '')}"
 
 
+@pytest.mark.heavy
 async def test_a_journal_pruned_at_any_position_decides_as_the_whole_one_does(rig: Rig) -> None:
     disk = await busy(rig)
     clock = rig.clock.wall, rig.clock.mono

@@ -69,6 +69,7 @@ async def positions(rig: Rig) -> int:
     return len(rig.store.disk.records)
 
 
+@pytest.mark.heavy
 async def test_a_stop_at_any_position_leaves_nothing_unknown_that_finished_in_time(new: Callable[[], Rig]) -> None:
     last = await positions(new())
     assert last >= 25
@@ -91,6 +92,7 @@ async def test_a_stop_at_any_position_leaves_nothing_unknown_that_finished_in_ti
         assert rig.world.count("do", "once") == 1
 
 
+@pytest.mark.heavy
 async def test_a_stop_at_any_position_ends_in_its_time_whatever_hangs(new: Callable[[], Rig]) -> None:
     last = await positions(new())
     for position in range(3, last + 1):

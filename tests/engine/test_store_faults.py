@@ -189,6 +189,7 @@ async def test_one_append_that_fails_costs_nothing(fault: Fault, new: Callable[[
 
 
 @pytest.mark.parametrize("fault", WHILE)
+@pytest.mark.heavy
 async def test_an_outage_stops_action_and_ends_without_a_restart(fault: Fault, new: Callable[[], Rig]) -> None:
     refused = 0
     for append in range(1, APPENDS + 1):

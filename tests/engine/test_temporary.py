@@ -34,6 +34,7 @@ def escalations(facts: list[e.AnyFact]) -> list[str]:
     return [fact.reason for fact in facts if isinstance(fact, e.Escalated)]
 
 
+@pytest.mark.heavy
 async def test_a_thousand_effects_that_end_in_the_same_second_are_all_taken_back_in_time_and_once(rig: Rig) -> None:
     rig.playbooks = (rig.playbook(*(rig.step("keyed_lasting") for _ in range(1000)), verify=(), on_failure=()),)
     at_once, most = 0, 0

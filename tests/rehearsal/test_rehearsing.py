@@ -24,6 +24,7 @@ def passes(outcome: Outcome) -> bool:
     return outcome.passed
 
 
+@pytest.mark.heavy
 def test_the_tests_of_the_mail_rules_pass_and_have_seen_all_of_them() -> None:
     outcome = rehearse(FIXTURES / "mail_test.yml")
     assert passes(outcome)
@@ -32,6 +33,7 @@ def test_the_tests_of_the_mail_rules_pass_and_have_seen_all_of_them() -> None:
     assert len(outcome.results) > 20
 
 
+@pytest.mark.heavy
 def test_a_threshold_that_was_changed_fails_a_test_that_names_rule_question_and_answer(tmp_path: Path) -> None:
     for name in ("mail.yml", "mail_test.yml"):
         shutil.copy(FIXTURES / name, tmp_path)

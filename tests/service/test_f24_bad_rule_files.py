@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 GOOD = """\
 version: 1
 rules:
@@ -70,6 +72,7 @@ def bad_files() -> Iterator[str]:
     yield GOOD + "".join(f"a{one}: &a{one} [*a{one - 1}, *a{one - 1}]\n" for one in range(1, 20))
 
 
+@pytest.mark.heavy
 async def test_f24_no_bad_rules_file_replaces_the_rules_in_force(service: Any, home: Any) -> None:
     built = service.built
     home.write("rules.yml", GOOD)

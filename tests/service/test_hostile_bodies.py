@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.kit.bodies import bodies, good
 
@@ -21,6 +22,7 @@ async def post(service: Any, body: bytes) -> httpx.Response:
     return answer
 
 
+@pytest.mark.heavy
 async def test_two_thousand_hostile_bodies_break_nothing(service: Any) -> None:
     statuses: Counter[int] = Counter()
     probes = 0

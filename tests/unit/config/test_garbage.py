@@ -73,6 +73,7 @@ def check(path: Path, text: str, catalogue: Catalogue) -> None:
 
 @often
 @given(text=st.text(max_size=200))
+@pytest.mark.heavy
 def test_any_text_is_loaded_or_refused(tmp_path: Path, catalogue: Catalogue, text: str) -> None:
     check(tmp_path / "any.yml", text, catalogue)
 
@@ -87,6 +88,7 @@ def test_any_words_of_our_language_are_loaded_or_refused(
 
 @often
 @given(tree=TREES, key=st.sampled_from(["rules", "playbooks", "time_intervals", "defaults", "targets", "web"]))
+@pytest.mark.heavy
 def test_any_tree_of_our_keys_is_loaded_or_refused(
     tmp_path: Path, catalogue: Catalogue, tree: object, key: str
 ) -> None:
@@ -100,6 +102,7 @@ def test_any_tree_of_our_keys_is_loaded_or_refused(
     length=st.integers(0, 12),
     word=WORDS | st.text(max_size=8),
 )
+@pytest.mark.heavy
 def test_any_slip_in_a_real_file_is_loaded_or_refused(
     tmp_path: Path, catalogue: Catalogue, choice: str, place: int, length: int, word: str
 ) -> None:

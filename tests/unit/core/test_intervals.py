@@ -250,6 +250,7 @@ def test_an_interval_contains_what_counting_says(raw: Raw, at: float) -> None:
 @given(st.lists(RAW, max_size=2), MOMENTS)
 @example([between("00:00", "24:00", weekdays=["sunday"], location="America/Sao_Paulo")], unix("2018-11-03T22:00-03:00"))
 @example([{"days_of_month": ["31"], "location": "Pacific/Apia"}], unix("2011-12-30T08:00+00:00"))
+@pytest.mark.heavy
 def test_the_next_change_is_the_first_minute_that_differs(raws: list[Raw], at: float) -> None:
     intervals = [parse_time_interval(raw) for raw in raws]
     block = NamedIntervals("n", tuple(intervals))

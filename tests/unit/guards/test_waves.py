@@ -290,6 +290,7 @@ FIRSTS = st.sampled_from([Waves(rest=REST), Waves(first=2, growth=3, rest=REST),
 
 @settings(max_examples=120, phases=(Phase.generate, Phase.shrink))
 @given(waves=FIRSTS, moves=MOVES)
+@pytest.mark.heavy
 def test_never_are_more_under_way_than_the_successes_before_allow(
     build: Build, waves: Waves, moves: Sequence[tuple[bool, int, RunStatus, float]]
 ) -> None:

@@ -259,6 +259,7 @@ class WithoutMargin:
     ("variant", "rate"),
     [(TokenBucket, 1.0), (Gcra, 1.0), (FixedWindow, 1.0), (ByTheWall, 1.0), (WithoutMargin, 1.0099)],
 )
+@pytest.mark.heavy
 def test_a_limiter_that_is_not_exact_is_found_out(build: Build, variant: type[Asked], rate: float) -> None:
     quick = settings(max_examples=3000, database=None, derandomize=True, deadline=None, phases=[Phase.generate])
     assert find(stepped, lambda moves: Real(build, variant(), rate).go(moves).most_runs > COUNT, settings=quick)
