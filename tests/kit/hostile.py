@@ -220,7 +220,7 @@ async def target(way: Way, ledger: Ledger, socket: Path | None = None) -> AsyncI
     finally:
         server.close()
         # More than once: for connections that were accepted and have not begun, and for what transports still have to say.
-        for _ in range(4):
+        for _ in range(12):
             await asyncio.sleep(0)
             left = dict(talks)
             for task, writer in left.items():
