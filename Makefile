@@ -1,6 +1,7 @@
 # One front door. Every target sets up what it needs; see scripts/setup for what that is.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
+unexport PYTHONDONTWRITEBYTECODE  # what is compiled once is kept: it is most of the start of every process
 PY := .venv/bin/python
 DEMO ?= all
 SHARE ?= 1
@@ -28,13 +29,13 @@ check: ## format, lint, types, import contracts, docs: everything but the tests
 	@scripts/setup python
 	@scripts/check
 
-unit: ## the lowest floor: pure values, no servers, seconds
+unit: ## the lowest floor: pure values, no servers; what computes for seconds is left to fast and test
 	@scripts/setup python
-	@$(PY) -m pytest -q -m "not e2e and not walk" -n 2 tests/unit
+	@$(PY) -m pytest -q -m "not e2e and not heavy" -n 2 tests/unit
 
 fast: ## every floor without servers, browsers and signals
 	@scripts/setup python
-	@$(PY) -m pytest -q -m "not e2e" -n 2
+	@$(PY) -m pytest -q -m "not e2e" -n 2 --maxschedchunk 4
 
 test: ## the whole truth: check, every test, the demo
 	@scripts/setup python tests
