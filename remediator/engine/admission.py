@@ -10,12 +10,12 @@ from dataclasses import replace
 
 from remediator.core import entries as e
 from remediator.core.facts import Evidence, ask_guards
-from remediator.core.outcomes import Look, Observation
+from remediator.core.outcomes import Observation
 from remediator.core.plans import PlannedCondition, most_places, target_text
 from remediator.core.runs import ISSUE_WITHIN, AskGuards, next_effect
 from remediator.core.state import Moment, Run, RunStatus, State
 from remediator.core.verdicts import Answer, Decision, Verdict
-from remediator.engine.boundary import checked
+from remediator.engine.boundary import answered, not_seen
 from remediator.engine.effects import key_of
 from remediator.engine.gathering import gather_signals
 from remediator.engine.parts import Parts
@@ -58,25 +58,22 @@ class Admission:
         )
 
     async def _holds(self, condition: PlannedCondition) -> Observation:
-        if self._parts.oracle is None:
-            return Observation(look=Look.UNKNOWN, sentence="no Prometheus is configured (prometheus.url)")
-        try:
-            async with asyncio.timeout(30.0):
-                now = self._parts.clock.now()
-                answer = await self._parts.oracle.holds(condition.expr, hold=condition.hold, now=now)
-                return checked(Observation, answer)
-        except Exception as fault:  # noqa: BLE001  (a plug-in: no answer is not a yes)
-            return Observation(look=Look.UNKNOWN, sentence=f"{type(fault).__name__}: {fault}")
+        oracle, now = self._parts.oracle, self._parts.clock.now()
+        if oracle is None:
+            return not_seen("no Prometheus is configured (prometheus.url)")
+        return await answered(
+            Observation,
+            lambda: oracle.holds(condition.expr, hold=condition.hold, now=now),
+            seconds=30.0,
+            otherwise=not_seen,
+        )
 
     async def alert(self, labels: Mapping[str, str]) -> Observation | None:
         """What Alertmanager says now of the alert with these labels; None where there is none to ask."""
-        if self._parts.alerts is None:
+        alerts = self._parts.alerts
+        if alerts is None:
             return None
-        try:
-            async with asyncio.timeout(15.0):
-                return checked(Observation, await self._parts.alerts.state(labels))
-        except Exception as fault:  # noqa: BLE001  (a plug-in: no answer is not a yes)
-            return Observation(look=Look.UNKNOWN, sentence=f"{type(fault).__name__}: {fault}")
+        return await answered(Observation, lambda: alerts.state(labels), seconds=15.0, otherwise=not_seen)
 
     def withdrawn(self, state: State, moment: Moment, run: Run, place: int) -> str:
         """Why a run that has begun must not take step `place`: its rule is gone, the mode was lowered (G19), or it would

@@ -27,7 +27,7 @@ from remediator.core.outcomes import (
 from remediator.core.plans import PlannedStep
 from remediator.core.runs import ISSUE_WITHIN
 from remediator.core.state import Run, Undo
-from remediator.engine.boundary import checked
+from remediator.engine.boundary import answered, checked
 from remediator.errors import IllegalEntry
 from remediator.ports import Action, Call, Clock
 
@@ -103,14 +103,13 @@ class LiveEffects:
         action = self._actions.get(step.action)
         if action is None:
             return Found(presence=Presence.UNDECIDED, sentence=f"there is no action {step.action} any more")
-        try:
-            async with asyncio.timeout(step.timeout + KILL_GRACE):
-                call = self._call(
-                    step.key or key_of(run.id, run.step), step, run.incident, run.expires_at, run.issued_at
-                )
-                return checked(Found, await action.reconcile(call))
-        except Exception as fault:  # noqa: BLE001  (a plug-in: a broken check tells nothing)
-            return Found(presence=Presence.UNDECIDED, sentence=f"the check broke ({type(fault).__name__}: {fault})")
+        call = self._call(step.key or key_of(run.id, run.step), step, run.incident, run.expires_at, run.issued_at)
+        return await answered(
+            Found,
+            lambda: action.reconcile(call),
+            seconds=step.timeout + KILL_GRACE,
+            otherwise=lambda fault: Found(presence=Presence.UNDECIDED, sentence=f"the check broke ({fault})"),
+        )
 
     async def take_back(self, token: IntentToken, undo: Undo) -> UndoOutcome:
         """Takes the effect back; what is not clearly undone, gone or foreign is tried again later."""
@@ -120,11 +119,12 @@ class LiveEffects:
         if action is None:
             return UndoOutcome(result=UndoResult.FAILED, sentence=f"there is no action {undo.action} any more")
         call = Call(arguments=undo.arguments, key=undo.key, timeout=30.0, now=self._clock.now(), incident=undo.incident)
-        try:
-            async with asyncio.timeout(40.0):
-                return checked(UndoOutcome, await action.undo(call, undo.receipt))
-        except Exception as fault:  # noqa: BLE001  (a plug-in: compare again next time)
-            return UndoOutcome(result=UndoResult.UNKNOWN, sentence=f"{type(fault).__name__}: {fault}")
+        return await answered(
+            UndoOutcome,
+            lambda: action.undo(call, undo.receipt),
+            seconds=40.0,
+            otherwise=lambda fault: UndoOutcome(result=UndoResult.UNKNOWN, sentence=fault),
+        )
 
     def _call(
         self, key: str, step: PlannedStep, incident: str, expires_at: float | None, issued_at: float | None

@@ -6,10 +6,10 @@ import asyncio
 from typing import NamedTuple
 
 from remediator.core.brakes import Members
-from remediator.core.outcomes import Look, Observation
+from remediator.core.outcomes import Observation
 from remediator.core.plans import PlannedTrust
 from remediator.core.state import Run
-from remediator.engine.boundary import checked
+from remediator.engine.boundary import answered, not_seen
 from remediator.engine.parts import Parts
 
 _NOBODY = "no Prometheus is configured (prometheus.url)"
@@ -40,21 +40,25 @@ async def gather_signals(parts: Parts, run: Run) -> Seen:
 
 
 async def _members(parts: Parts, expr: str) -> Members:
-    if parts.signals is None:
+    signals, now = parts.signals, parts.clock.now()
+    if signals is None:
         return Members(fault=_NOBODY)
-    try:
-        async with asyncio.timeout(PATIENCE):
-            return checked(Members, await parts.signals.members(expr, now=parts.clock.now()))
-    except Exception as fault:  # noqa: BLE001  (a plug-in: no answer is not a number)
-        return Members(fault=f"{type(fault).__name__}: {fault}")
+    return await answered(
+        Members,
+        lambda: signals.members(expr, now=now),
+        seconds=PATIENCE,
+        otherwise=lambda fault: Members(fault=fault),
+    )
 
 
 async def _trust(parts: Parts, asked: PlannedTrust, run: Run) -> Observation:
-    if parts.signals is None:
-        return Observation(look=Look.UNKNOWN, sentence=_NOBODY)
-    try:
-        async with asyncio.timeout(PATIENCE):
-            starting = run.plan.guards.brakes.starting
-            return checked(Observation, await parts.signals.trust(asked, starting=starting, now=parts.clock.now()))
-    except Exception as fault:  # noqa: BLE001  (a plug-in: no answer is not a yes)
-        return Observation(look=Look.UNKNOWN, sentence=f"{type(fault).__name__}: {fault}")
+    signals, now = parts.signals, parts.clock.now()
+    if signals is None:
+        return not_seen(_NOBODY)
+    starting = run.plan.guards.brakes.starting
+    return await answered(
+        Observation,
+        lambda: signals.trust(asked, starting=starting, now=now),
+        seconds=PATIENCE,
+        otherwise=not_seen,
+    )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from remediator.core import entries as e
 from remediator.core.outcomes import Outcome, Result, failed, unknown
 from remediator.core.state import Outgoing, State
-from remediator.engine.boundary import checked
+from remediator.engine.boundary import answered
 from remediator.engine.parts import Parts
 from remediator.errors import StoreError
 from remediator.ports import Message
@@ -97,11 +97,7 @@ class Outbox:
             since=outgoing.since,
             thread=outgoing.thread,
         )
-        try:
-            async with asyncio.timeout(PATIENCE):
-                return checked(Outcome, await receiver.send(message))
-        except Exception as fault:  # noqa: BLE001  (a plug-in: a broken channel must not stop the others)
-            return unknown(f"{type(fault).__name__}: {fault}")
+        return await answered(Outcome, lambda: receiver.send(message), seconds=PATIENCE, otherwise=unknown)
 
 
 def _may_pass(outcome: Outcome) -> bool:

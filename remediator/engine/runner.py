@@ -6,7 +6,6 @@ have moved while this task was deciding. What an attempt came to is appended wha
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from remediator.core import entries as e
@@ -18,7 +17,7 @@ from remediator.core.plans import PlannedCheck
 from remediator.core.state import Moment, Run, RunStatus, State
 from remediator.core.verification import NOT_ASKED, Watch, advance, conclude
 from remediator.engine.admission import LOOK_AGAIN, Admission, order
-from remediator.engine.boundary import checked
+from remediator.engine.boundary import answered, not_seen
 from remediator.engine.effects import token_of
 from remediator.engine.parts import Parts
 from remediator.engine.undoing import Undoing
@@ -223,15 +222,11 @@ class Runner:
     async def _look(self, check: PlannedCheck, run: Run) -> Observation:
         probe = self._parts.probes.get(check.probe)
         if probe is None:
-            return Observation(look=Look.UNKNOWN, sentence=f"there is no probe {check.probe} any more")
+            return not_seen(f"there is no probe {check.probe} any more")
         call = LookCall(
             arguments=check.arguments, newer_than=run.verify_after or 0.0, now=self._parts.clock.now(), timeout=10.0
         )
-        try:
-            async with asyncio.timeout(20.0):
-                return checked(Observation, await probe.look(call))
-        except Exception as fault:  # noqa: BLE001  (a plug-in: a probe that breaks could not tell)
-            return Observation(look=Look.UNKNOWN, sentence=f"{type(fault).__name__}: {fault}")
+        return await answered(Observation, lambda: probe.look(call), seconds=20.0, otherwise=not_seen)
 
     async def _record_looks(self, run: Run, seen: Sequence[Observation], last: list[Look | None]) -> None:
         told = [
