@@ -21,12 +21,15 @@ def is_stale(evidence: Evidence, facts: Facts) -> bool:
     return facts.moment.at - evidence.at > FRESH
 
 
-def _verdict(name: str, seen: Observation, facts: Facts, otherwise: str) -> Verdict:
+def verdict_on(name: str, seen: Observation, facts: Facts, otherwise: str = "") -> Verdict:
+    """What the guard `name` says of what was seen; `otherwise` says what a plain no means, where its sentence does not."""
     match seen.look:
         case Look.GOOD:
             return allow(name, seen.sentence)
         case Look.BAD:
-            return defer(name, f"{otherwise}: {seen.sentence}", facts.moment.at + ASK_AGAIN)
+            return defer(
+                name, f"{otherwise}: {seen.sentence}" if otherwise else seen.sentence, facts.moment.at + ASK_AGAIN
+            )
         case _:
             return defer(name, f"could not tell, so not acting: {seen.sentence}", facts.moment.at + ASK_AGAIN)
 
@@ -71,7 +74,7 @@ class StillFiringGuard:
             return allow(self.name, "no resolve was heard (no Alertmanager to ask)")
         if is_stale(evidence, facts):
             return defer(self.name, "the answer of Alertmanager is too old", facts.moment.at)
-        return _verdict(self.name, evidence.alert, facts, "held back")
+        return verdict_on(self.name, evidence.alert, facts, "held back")
 
 
 class WhenGuard:
@@ -89,7 +92,7 @@ class WhenGuard:
             return None
         if evidence.when is None or is_stale(evidence, facts):
             return defer(self.name, "Prometheus was not asked just now", facts.moment.at)
-        return _verdict(self.name, evidence.when, facts, "the condition does not hold")
+        return verdict_on(self.name, evidence.when, facts, "the condition does not hold")
 
 
 class RequireGuard:
@@ -110,5 +113,5 @@ class RequireGuard:
             return defer(self.name, "Prometheus was not asked just now", facts.moment.at)
         for condition, seen in zip(wanted, evidence.require, strict=True):
             if seen.look is not Look.GOOD:
-                return _verdict(self.name, seen, facts, condition.because or "a precondition does not hold")
+                return verdict_on(self.name, seen, facts, condition.because or "a precondition does not hold")
         return allow(self.name, "; ".join(seen.sentence for seen in evidence.require))

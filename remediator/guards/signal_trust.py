@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from remediator.core.facts import Facts
-from remediator.core.outcomes import Look
 from remediator.core.verdicts import Verdict, allow, defer
-from remediator.guards.evidence import ASK_AGAIN, is_stale
+from remediator.guards.evidence import is_stale, verdict_on
 
 
 class SignalTrustGuard:
@@ -18,16 +17,10 @@ class SignalTrustGuard:
         """Allows only a plain yes on a fresh answer."""
         if facts.run.plan.trust is None:
             return allow(self.name, "nothing rests on Prometheus, or the rule leaves it unchecked")
-        evidence, again = facts.evidence, facts.moment.at + ASK_AGAIN
+        evidence = facts.evidence
         if evidence is None:
             return None
         seen = evidence.trust
         if seen is None or is_stale(evidence, facts):
             return defer(self.name, "Prometheus was not asked just now", facts.moment.at)
-        match seen.look:
-            case Look.GOOD:
-                return allow(self.name, seen.sentence)
-            case Look.BAD:
-                return defer(self.name, seen.sentence, again)
-            case _:
-                return defer(self.name, f"could not tell, so not acting: {seen.sentence}", again)
+        return verdict_on(self.name, seen, facts)
