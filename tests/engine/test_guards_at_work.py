@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -111,6 +112,38 @@ async def test_a_target_has_its_budget_whatever_became_of_the_runs(rig: Rig) -> 
         assert rig.world.count("do", "safe") == 2
         await rig.clock.until(lambda: rig.world.count("do", "safe") == 3)
         assert rig.clock.now() - 1_790_000_000 >= 3600
+
+
+@pytest.mark.parametrize("decision", ["", "abort"])
+async def test_a_run_that_was_killed_and_taken_up_again_keeps_its_place_in_the_window(rig: Rig, decision: str) -> None:
+    """Elsewhere a recovered run lost its start time, and with it the place that it had spent."""
+    rig.rules = (rig.rule(guards=Guards(cooldown=0.0, rate_limit=Limit(1, 21600.0), blast_radius=Limit(9, 60.0))),)
+    rig.playbooks = (rig.playbook(rig.step("once" if decision else "keyed")),)
+    announced = asyncio.Event()
+
+    async def stop_here(_what: str) -> None:
+        announced.set()
+        await asyncio.get_running_loop().create_future()
+
+    rig.world.witness = stop_here
+    async with rig.engine() as engine:
+        await rig.accept(engine, rig.alert())
+        await rig.clock.run(1)
+        assert announced.is_set()  # and here it is killed, before it could tell what came of it
+    rig.world.witness = None
+    async with rig.engine() as engine:
+        await rig.clock.run(60)
+        if decision:
+            await rig.ask(engine.desk.decide(rig.run_of(engine).id, decision=decision, by="ana", reason="looked"))
+        await rig.clock.until(lambda: rig.idle(engine))
+        await rig.accept(engine, rig.alert(resolved_at=rig.clock.now()))
+        await rig.clock.run(1)
+        for _ in range(3):
+            await rig.accept(engine, rig.alert(at=rig.clock.now()))
+            await rig.clock.run(3600)
+            await rig.accept(engine, rig.alert(at=rig.clock.now() - 1, resolved_at=rig.clock.now()))
+            await rig.clock.run(1)
+    assert rig.world.count("do") == 1
 
 
 @pytest.mark.heavy
