@@ -82,11 +82,6 @@ class _Frozen(msgspec.Struct, frozen=True, kw_only=True):
 _decoder = msgspec.json.Decoder(_Frozen)
 
 
-def freeze(state: State, key: bytes) -> bytes:
-    """The sealed bytes of `state`."""
-    return seal(b"".join(pack(state)), key)
-
-
 def pack(state: State) -> Iterator[bytes]:
     """The packed bytes of `state`, one record after the other, so that a large one is never in memory a second time.
 

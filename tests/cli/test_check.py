@@ -8,34 +8,22 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.kit.small_rules import pausing_a_domain
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.cli.conftest import Cli
 
-GOOD = """\
-version: 1
-rules:
-  - name: high-bounce-rate
-    summary: Pause the domain that bounces.
-    match: [alertname = HighBounceRate, severity = critical]
-    group_by: [domain]
-    mode: dry-run
-    playbook: pause-domain
-    with: { domain: "{{ labels.domain }}" }
-playbooks:
-  - name: pause-domain
-    params: { domain: domain }
-    steps:
-      - name: Pause the domain's queues
-        action: kumomta.suspend
-        with: { node: mta1, domain: "{{ params.domain }}", reason: too many bounces }
-        undo: { after: 2h }
+GOOD = (
+    pausing_a_domain("dry-run")
+    + """\
     verify:
       - expr: kumo:bounce_ratio{domain="{{ params.domain }}"} < 0.10
         for: 5m
         within: 20m
 """
+)
 WARNED = GOOD[: GOOD.index("    verify:")]
 BROKEN = GOOD.replace("group_by", "gruop_by")
 SETTINGS = "mode: dry-run\nrule_files: [rules/*.yml]\n"

@@ -19,6 +19,7 @@ import pytest
 
 from remediator.cli.demo import demo
 from remediator.cli.serve import serve
+from tests.kit.small_rules import pausing_a_domain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,25 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-RULES = """\
-version: 1
-rules:
-  - name: high-bounce-rate
-    summary: Pause the domain that bounces.
-    match: [alertname = HighBounceRate, severity = critical]
-    group_by: [domain]
-    mode: auto
-    playbook: pause-domain
-    with: { domain: "{{ labels.domain }}" }
-playbooks:
-  - name: pause-domain
-    params: { domain: domain }
-    steps:
-      - name: Pause the domain's queues
-        action: kumomta.suspend
-        with: { node: mta1, domain: "{{ params.domain }}", reason: too many bounces }
-        undo: { after: 2h }
-"""
+RULES = pausing_a_domain("auto")
 SETTINGS = """\
 mode: MODE
 rule_files: [rules.yml]

@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from remediator.demo.stage import free_port
+from tests.kit.small_rules import pausing_a_domain
 
 pytestmark = pytest.mark.e2e
 
@@ -28,24 +29,7 @@ GRACE = 2
 # What a stop may take beyond the grace of running steps: last entry, slow clients, tasks, store (s), and patience.
 BOUND = GRACE + 15.0
 
-RULES = """\
-version: 1
-rules:
-  - name: high-bounce-rate
-    match: [alertname = HighBounceRate]
-    group_by: [domain]
-    mode: auto
-    playbook: pause-domain
-    with: { domain: "{{ labels.domain }}" }
-playbooks:
-  - name: pause-domain
-    params: { domain: domain }
-    steps:
-      - name: Pause the domain's queues
-        action: kumomta.suspend
-        with: { node: mta1, domain: "{{ params.domain }}", reason: too many bounces }
-        undo: { after: 2h }
-"""
+RULES = pausing_a_domain("auto")
 
 
 @dataclass
@@ -142,7 +126,7 @@ class Site:
 
     def fire(self, domain: str) -> int:
         """Alertmanager posts."""
-        labels = {"alertname": "HighBounceRate", "domain": domain}
+        labels = {"alertname": "HighBounceRate", "domain": domain, "severity": "critical"}
         alert = {"status": "firing", "labels": labels, "annotations": {}, "startsAt": datetime.now(tz=UTC).isoformat()}
         body = {"version": "4", "groupKey": "{}", "status": "firing", "receiver": "r", "alerts": [alert]}
         return httpx.post(f"{self.url}/api/v1/alerts", json=body, trust_env=False, timeout=10.0).status_code

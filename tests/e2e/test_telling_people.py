@@ -21,6 +21,7 @@ from remediator.demo.stage import free_port
 from remediator.people import Message
 from remediator.receivers.alertmanager import AlertmanagerChannel, AlertmanagerReceiver
 from remediator.system import SystemClock
+from tests.kit.small_rules import pausing_a_domain
 from tests.kit.smtp import Sink, certificate, listening
 
 pytestmark = pytest.mark.e2e
@@ -28,24 +29,7 @@ pytestmark = pytest.mark.e2e
 # Real processes on a busy machine: patience, not a measurement (s).
 PATIENCE = 60.0
 
-RULES = """\
-version: 1
-rules:
-  - name: high-bounce-rate
-    match: [alertname = HighBounceRate]
-    group_by: [domain]
-    mode: approve
-    playbook: pause-domain
-    with: { domain: "{{ labels.domain }}" }
-playbooks:
-  - name: pause-domain
-    params: { domain: domain }
-    steps:
-      - name: Pause the domain's queues
-        action: kumomta.suspend
-        with: { node: mta1, domain: "{{ params.domain }}", reason: too many bounces }
-        undo: { after: 2h }
-"""
+RULES = pausing_a_domain("approve")
 SETTINGS = """\
 mode: auto
 rule_files: [rules.yml]

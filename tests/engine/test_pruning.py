@@ -13,7 +13,6 @@ import pytest
 
 from remediator.core import entries as e
 from remediator.core.chain import Head
-from remediator.core.snapshots import freeze
 from remediator.core.space import Room
 from remediator.engine.journal import Journal
 from remediator.engine.parts import Keeping
@@ -22,6 +21,7 @@ from remediator.engine.space import Space
 from remediator.errors import CorruptJournal, StoreError
 from remediator.ports import Snapshot
 from remediator.stores.memory import Disk, MemoryStore
+from tests.kit.frozen import freeze
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from remediator.core.snapshots import freeze
 from remediator.core.state import State
 from remediator.engine import retention, scheduling, timers, undoing
 from remediator.engine.parts import Keeping
 from remediator.engine.supervisor import Engine
 from remediator.stores import sqlite as store_module
 from remediator.stores.sqlite import SqliteStore
+from tests.kit.frozen import freeze
 from tests.kit.troubled import InlineLane
 
 if TYPE_CHECKING:

@@ -27,7 +27,6 @@ from remediator.core.alerts import AlertStatus
 from remediator.core.chain import Head
 from remediator.core.entries import AnyFact, JournalOpened, NotificationDisposed, NotificationReceived, Record
 from remediator.core.kinds import AlertRead, Disposal
-from remediator.core.snapshots import freeze
 from remediator.core.state import Moment, State
 from remediator.engine import journal as journal_module
 from remediator.engine.journal import Journal
@@ -35,6 +34,7 @@ from remediator.engine.scribe import Page, Scribe
 from remediator.ports import Snapshot
 from remediator.stores.sqlite import SqliteStore
 from remediator.system import SystemClock
+from tests.kit.frozen import freeze
 
 KEY = bytes(32)
 FIRING, PAGE = 1000, 500

@@ -14,26 +14,9 @@ import pytest
 from remediator.core.entries import AnyFact, decode
 from remediator.service.reloading import Overrides
 from remediator.service.wiring import Built, build
+from tests.kit.small_rules import pausing_a_domain
 
-RULES = """\
-version: 1
-rules:
-  - name: high-bounce-rate
-    summary: Pause the domain that bounces.
-    match: [alertname = HighBounceRate, severity = critical]
-    group_by: [domain]
-    mode: auto
-    playbook: pause-domain
-    with: { domain: "{{ labels.domain }}" }
-playbooks:
-  - name: pause-domain
-    params: { domain: domain }
-    steps:
-      - name: Pause the domain's queues
-        action: kumomta.suspend
-        with: { node: mta1, domain: "{{ params.domain }}", reason: too many bounces }
-        undo: { after: 2h }
-"""
+RULES = pausing_a_domain("auto")
 SETTINGS = """\
 mode: dry-run
 rule_files: [rules.yml]

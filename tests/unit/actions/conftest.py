@@ -79,6 +79,28 @@ class Bench:
         return [body if isinstance(body, dict) else {} for body in bodies]
 
 
+@dataclass(frozen=True)
+class ShapingFile:
+    """The file in which a kumod's rates stand."""
+
+    path: Path
+
+    @property
+    def text(self) -> str:
+        return self.path.read_text(encoding="utf-8")
+
+    def write(self, text: str) -> None:
+        self.path.write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def shaping(tmp_path: Path, request: pytest.FixtureRequest) -> ShapingFile:
+    """A shaping file with the text BEFORE of the module that asks for it."""
+    file = ShapingFile(tmp_path / "shaping.toml")
+    file.write(str(request.module.BEFORE))
+    return file
+
+
 def make_bench(clock: HandClock, *, version: str = "2026.06.23", shaping: Path | None = None) -> Bench:
     sim = SimulatedKumod(now=clock.at, name="mta1", version=version, shaping_file=shaping)
     wire = Wire(httpx.ASGITransport(create_app(sim, clock.now), client=("127.0.0.1", 50_000)))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import pytest
 
 from remediator.actions.kumomta.compact import CompactSpool
 from remediator.actions.kumomta.source import SuspendSource
@@ -21,6 +19,7 @@ from remediator.ports import Call
 
 if TYPE_CHECKING:
     Bench = Any
+    ShapingFile = Any
 
 MakeCall = Callable[..., Call]
 IP = {"ip": "192.0.2.10", "reason": "reputation below 50"}
@@ -128,25 +127,6 @@ async def test_a_kumod_that_cannot_be_asked_is_sent_nothing(bench: Bench, make_c
 # ── the rate of a whole node ─────────────────────────────────────────────────────────────────────────────────────────
 RATE = {"node": "mta1", "rate": "2000/min"}
 BEFORE = '["default"]\nmax_message_rate = "1000/s"\n\n["gmail.com"]\nmax_message_rate = "500/min"\n'
-
-
-@dataclass(frozen=True)
-class ShapingFile:
-    path: Path
-
-    @property
-    def text(self) -> str:
-        return self.path.read_text(encoding="utf-8")
-
-    def write(self, text: str) -> None:
-        self.path.write_text(text, encoding="utf-8")
-
-
-@pytest.fixture
-def shaping(tmp_path: Path) -> ShapingFile:
-    file = ShapingFile(tmp_path / "shaping.toml")
-    file.write(BEFORE)
-    return file
 
 
 async def test_the_rate_of_all_mail_stands_beside_that_of_a_domain(

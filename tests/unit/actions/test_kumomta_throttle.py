@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,29 +13,11 @@ from remediator.ports import Call
 
 if TYPE_CHECKING:
     Bench = Any
+    ShapingFile = Any
 
 MakeCall = Callable[..., Call]
 ARGUMENTS = {"node": "mta1", "domain": "gmail.com", "rate": "100/h"}
 BEFORE = '["default"]\nmax_message_rate = "1000/s"\n\n["gmail.com"]\nmax_message_rate = "500/min"  # agreed\n'
-
-
-@dataclass(frozen=True)
-class ShapingFile:
-    path: Path
-
-    @property
-    def text(self) -> str:
-        return self.path.read_text(encoding="utf-8")
-
-    def write(self, text: str) -> None:
-        self.path.write_text(text, encoding="utf-8")
-
-
-@pytest.fixture
-def shaping(tmp_path: Path) -> ShapingFile:
-    file = ShapingFile(tmp_path / "shaping.toml")
-    file.write(BEFORE)
-    return file
 
 
 @pytest.fixture

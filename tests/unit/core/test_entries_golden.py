@@ -16,8 +16,9 @@ import pytest
 from remediator.core import entries as e
 from remediator.core.chain import Head, check, sign
 from remediator.core.fold import fold
-from remediator.core.snapshots import OLDEST_SHAPE, SHAPE, freeze, thaw
+from remediator.core.snapshots import OLDEST_SHAPE, SHAPE, thaw
 from remediator.core.state import State
+from tests.kit.frozen import freeze
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Build
