@@ -218,9 +218,14 @@ async def target(way: Way, ledger: Ledger, socket: Path | None = None) -> AsyncI
     try:
         yield 0 if socket is not None else server.sockets[0].getsockname()[1]
     finally:
+        # Whoever was accepted has to begin before the server closes: asyncio would forget the connection, and not close it.
+        for listening in server.sockets:
+            asyncio.get_running_loop().remove_reader(listening.fileno())
+        for _ in range(4):
+            await asyncio.sleep(0)
         server.close()
-        # More than once: for connections that were accepted and have not begun, and for what transports still have to say.
-        for _ in range(12):
+        # More than once: for what transports still have to say.
+        for _ in range(4):
             await asyncio.sleep(0)
             left = dict(talks)
             for task, writer in left.items():

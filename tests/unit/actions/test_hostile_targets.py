@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +74,16 @@ SPOKEN = {"200 OK"}
 
 def test_there_are_at_least_forty_ways_for_every_kind_of_step() -> None:
     assert len(WAYS) >= 40
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_connection_that_comes_as_the_target_closes_is_not_left_open(turns: int) -> None:
+    async with target(WAYS["hangs after accepting"], Ledger()) as port:
+        client = socket.create_connection(("127.0.0.1", port))  # in this thread: the loop cannot accept it meanwhile
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    client.close()
+    gc.collect()  # what was left open is told now, and fails this test
 
 
 @pytest.mark.parametrize("kind", KINDS)
