@@ -81,6 +81,7 @@ def check(
 
 def _checked(paths: Sequence[Path], config_file: Path | None) -> Checked:
     from remediator.config import load_rules, load_settings, rule_paths
+    from remediator.config.each import UNKNOWN_NODES
     from remediator.core.rules import Mode
     from remediator.plugins import describe_catalogue
 
@@ -102,6 +103,7 @@ def _checked(paths: Sequence[Path], config_file: Path | None) -> Checked:
             describe_catalogue(),
             server_mode=settings.mode if settings is not None else Mode.AUTO,
             time_intervals=settings.time_intervals if settings is not None else None,
+            nodes=settings.nodes if settings is not None else UNKNOWN_NODES,
         )
     except InvalidConfiguration as fault:
         return Checked(files=tuple(files), problems=(*problems, *fault.problems))

@@ -15,6 +15,8 @@ from remediator.errors import Position
 
 # A Tuesday at ten in the morning, UTC.
 START = 1_795_514_400.0
+# The nodes of a test that names none.
+NODES = ("mta1",)
 SUFFIXES = ("_test.yml", "_test.yaml")
 
 
@@ -50,6 +52,7 @@ class CaseFile:
 
     path: FilePath
     rule_files: tuple[FilePath, ...]
+    nodes: tuple[str, ...]
     cases: tuple[Case, ...]
 
 
@@ -66,7 +69,8 @@ def load_cases(path: FilePath) -> CaseFile:
     faults.raise_errors()
     assert outline is not None
     files = tuple(path.parent / name for name in outline.rule_files)
-    return CaseFile(path=path, rule_files=files, cases=tuple(case for case in cases if case is not None))
+    nodes = tuple(outline.nodes) if outline.nodes is not None else NODES
+    return CaseFile(path=path, rule_files=files, nodes=nodes, cases=tuple(case for case in cases if case is not None))
 
 
 def _count(document: Document) -> int:

@@ -20,6 +20,7 @@ from remediator.config.shapes import (
     Misspelt,
     ModeWord,
     Name,
+    Names,
     PositiveSeconds,
     Seconds,
     Shape,
@@ -310,6 +311,7 @@ class CasesOutline(Shape):
     noun: ClassVar[str] = "a file of rule tests"
     version: Version = Field(description="The version of this format: 1.")
     rule_files: Texts = Field(description="The rules files that are tested, from this file on.")
+    nodes: Names | None = Field(default=None, description="The nodes of the settings, for each: node. Default [mta1].")
     mode: ModeWord | None = Field(default=None, description="The server's mode. Default auto.")
     start: Moment | None = Field(default=None, description="When each test begins. Default 2026-11-24T10:00:00Z.")
     tests: list[object] = Field(min_length=1, description="The tests.")
@@ -321,6 +323,7 @@ class CasesFile(Shape):
     noun: ClassVar[str] = "a file of rule tests"
     version: Version = Field(description="The version of this format: 1.")
     rule_files: Texts = Field(description="The rules files that are tested, from this file on.")
+    nodes: Names | None = Field(default=None, description="The nodes of the settings, for each: node. Default [mta1].")
     mode: ModeWord | None = Field(default=None, description="The server's mode. Default auto.")
     start: Moment | None = Field(default=None, description="When each test begins. Default 2026-11-24T10:00:00Z.")
     tests: list[ToldCaseShape] = Field(min_length=1, description="The tests.")

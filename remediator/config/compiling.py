@@ -6,7 +6,7 @@ Every check that needs more than one place of a file (names, scopes, grouped lab
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -20,8 +20,15 @@ from remediator.config.compiling_brakes import (
     compile_trust,
 )
 from remediator.config.compiling_dependencies import check_dependency
-from remediator.config.compiling_schedule import check_start, compile_schedule, target_labels, warn_of_rhythm
+from remediator.config.compiling_schedule import (
+    check_start,
+    compile_schedule,
+    target_labels,
+    warn_of_number,
+    warn_of_rhythm,
+)
 from remediator.config.documents import Document, Path
+from remediator.config.each import targets_of
 from remediator.config.faults import Faults, shape_keys
 from remediator.config.placeholders import Blanks, has_ratio, plain_text, read_query, read_template
 from remediator.config.rules_model import (
@@ -73,6 +80,7 @@ class Known:
     intervals: Collection[str]
     server_mode: Mode
     max_wait: float
+    nodes: Sequence[str]
     rules: Collection[str] = ()
     faults: Faults = field(default_factory=Faults)
 
@@ -146,6 +154,8 @@ class _RuleCompiler:
         self._check_texts()
         self._warn_of_ratio()
         warn_of_rhythm(self.site, schedule, guards)
+        if shape.each is not None:
+            warn_of_number(self.site, self._known.nodes, guards)
         if any(problem.severity == "error" for problem in self._faults.problems[before:]):
             return None
         return Rule(
@@ -164,7 +174,7 @@ class _RuleCompiler:
             stop=shape.stop,
             source=self._item.source,
             schedule=schedule,
-            target=dict(shape.target or {}),
+            targets=targets_of(shape.target or {}, shape.each, self._known.nodes),
         )
 
     @property

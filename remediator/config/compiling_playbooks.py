@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from remediator.config.arguments import Bound, Slot, bind, bind_main
+from remediator.config.each import BLANKS, for_node, says_each, template_for
 from remediator.config.placeholders import Blanks, plain_text, read_template
 from remediator.config.rules_model import CheckShape, StepShape, UndoShape
 from remediator.config.shapes import nearest
@@ -14,6 +17,8 @@ from remediator.core.rendering import Template
 from remediator.core.rules import Check, OnError, OnFailure, OnUnknown, Playbook, Step
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from remediator.config.compiling import Item
     from remediator.config.documents import Path
     from remediator.config.faults import Faults
@@ -28,17 +33,20 @@ LIMIT = 1800.0
 TIMEOUT = 30.0
 
 
-def compile_playbook(item: Item[PlaybookShape], catalogue: Catalogue, faults: Faults) -> Playbook | None:
+def compile_playbook(
+    item: Item[PlaybookShape], catalogue: Catalogue, nodes: Sequence[str], faults: Faults
+) -> Playbook | None:
     """The playbook; None after telling `faults` all that is wrong with it."""
-    return _PlaybookCompiler(item, catalogue, faults).playbook()
+    return _PlaybookCompiler(item, catalogue, nodes, faults).playbook()
 
 
 class _PlaybookCompiler:
     """Compiles one playbook."""
 
-    def __init__(self, item: Item[PlaybookShape], catalogue: Catalogue, faults: Faults) -> None:
+    def __init__(self, item: Item[PlaybookShape], catalogue: Catalogue, nodes: Sequence[str], faults: Faults) -> None:
         self._item = item
         self._catalogue = catalogue
+        self._nodes = nodes
         self._faults = faults
         names = {"params": frozenset(item.shape.params), "incident": frozenset({"id"})}
         self._blanks = Blanks(names=names, place=f"playbook '{item.shape.name}'")
@@ -46,9 +54,9 @@ class _PlaybookCompiler:
     def playbook(self) -> Playbook | None:
         """The playbook, if nothing is wrong with it."""
         shape, before = self._item.shape, len(self._faults.problems)
-        steps = [self._step(place, step) for place, step in enumerate(shape.steps)]
+        steps = [self._steps(place, step) for place, step in enumerate(shape.steps)]
         checks = [self._check(place, check) for place, check in enumerate(shape.verify)]
-        atomic_from = self._atomic_from(shape.atomic_from, [step.name for step in shape.steps])
+        atomic = self._atomic_from(shape.atomic_from, [step.name for step in shape.steps])
         plain_text(self._item.document, self._at("summary"), shape.summary, self._faults)
         if self._item.lacks("verify"):
             sentence = f"'{shape.name}' verifies nothing, so nobody will know whether it helped"
@@ -56,7 +64,8 @@ class _PlaybookCompiler:
             self._faults.warning(position, "no-verify", sentence, "add verify: [{ expr: …, for: 5m, within: 20m }]")
         if any(problem.severity == "error" for problem in self._faults.problems[before:]):
             return None
-        whole_steps = tuple(step for step in steps if step)
+        whole_steps = tuple(itertools.chain.from_iterable(steps))
+        atomic_from = sum(map(len, steps[:atomic])) if atomic is not None else None
         whole_checks = tuple(check for check in checks if check)
         return Playbook(
             name=shape.name,
@@ -75,8 +84,8 @@ class _PlaybookCompiler:
     def _at(self, *parts: str | int) -> Path:
         return (*self._item.path, *parts)
 
-    def _slot(self, path: Path) -> Slot:
-        return Slot(document=self._item.document, path=path, blanks=self._blanks, faults=self._faults)
+    def _slot(self, path: Path, blanks: Blanks | None = None) -> Slot:
+        return Slot(document=self._item.document, path=path, blanks=blanks or self._blanks, faults=self._faults)
 
     def _atomic_from(self, name: str | None, steps: list[str]) -> int | None:
         """The place of the step that is called so; it has to be the only one."""
@@ -99,6 +108,31 @@ class _PlaybookCompiler:
             position = self._item.document.at(self._at("limit"))
             self._faults.warning(position, "limit-too-short", sentence, "raise limit, or shorten within")
         return written if written is not None else max(LIMIT, needed)
+
+    def _steps(self, place: int, shape: StepShape) -> tuple[Step, ...]:
+        """The step, or one for each node; none where it has faults, or there are no nodes."""
+        step = self._step(place, shape)
+        if step is None or shape.each is None:
+            return (step,) if step is not None else ()
+        position = self._item.document.key(self._at("steps", place, "each"))
+        if not says_each({**step.arguments, "forgets": list(step.forgets)}):
+            sentence = f"step '{shape.name}' would be the very same for each node"
+            self._faults.error(position, "unused-field", sentence, 'write "{{ each.node }}" for the node')
+        if not self._nodes:
+            sentence = f"the settings name no node, so step '{shape.name}' is made for none"
+            self._faults.warning(position, "no-nodes", sentence, "add targets.kumomta.nodes")
+        return tuple(
+            replace(
+                step,
+                name=step.name if len(self._nodes) == 1 else f"{step.name} ({node})",
+                arguments={name: for_node(tree, node) for name, tree in step.arguments.items()},
+                forgets=tuple(template_for(one, node) for one in step.forgets),
+            )
+            for node in self._nodes
+        )
+
+    def _blanks_of(self, shape: StepShape) -> Blanks:
+        return self._blanks if shape.each is None else replace(self._blanks, names={**self._blanks.names, **BLANKS})
 
     def _step(self, place: int, shape: StepShape) -> Step | None:
         path = self._at("steps", place)
@@ -143,16 +177,16 @@ class _PlaybookCompiler:
 
     def _forgets(self, path: Path, shape: StepShape) -> tuple[Template, ...]:
         found = [
-            read_template(self._item.document, (*path, "forgets", place), text, self._blanks, self._faults)
+            read_template(self._item.document, (*path, "forgets", place), text, self._blanks_of(shape), self._faults)
             for place, text in enumerate(shape.forgets or ())
         ]
         return tuple(template for template in found if template)
 
     def _bind_step(self, path: Path, shape: StepShape, action: Action) -> Bound | None:
         if shape.manual is not None:
-            return bind_main(self._slot((*path, "manual")), shape.manual, action.params, MANUAL)
+            return bind_main(self._slot((*path, "manual"), self._blanks_of(shape)), shape.manual, action.params, MANUAL)
         given = self._item.document.get((*path, "with"))
-        slot = self._slot((*path, "with") if given is not None else path)
+        slot = self._slot((*path, "with") if given is not None else path, self._blanks_of(shape))
         bound = bind(slot, given, action.params, action.kind)
         if bound and bound.literal is not None:
             for sentence in action.faults(bound.literal):

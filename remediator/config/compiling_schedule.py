@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 
 from remediator.config.compiling_brakes import Site
-from remediator.config.placeholders import plain_text
+from remediator.config.each import BLANKS, says_each
+from remediator.config.placeholders import Blanks, plain_text, read_template
 from remediator.config.rules_model import RuleShape
 from remediator.core.durations import format_duration
 from remediator.core.params import check_scope
@@ -38,7 +40,7 @@ def check_start(site: Site, shape: RuleShape) -> None:
         if key not in written:
             fix = f"add {key}: …"
             site.faults.error(site.document.key(site.path), "missing-field", f"a rule has no '{key}'", fix)
-    for key in other:
+    for key in (*other, *(("each",) if shape.schedule is None else ())):
         if getattr(shape, key) is not None:
             site.faults.error(site.document.key((*site.path, key)), "unknown-field", *_WHY_NOT[key])
 
@@ -53,6 +55,10 @@ _WHY_NOT = {
     "target": (
         "'target' without 'schedule': the target of an alert's rule is what its labels say",
         "name the labels in group_by",
+    ),
+    "each": (
+        "'each' without 'schedule': an alert is about the node that its labels name",
+        "write each at the steps that are made on every node",
     ),
 }
 
@@ -101,6 +107,24 @@ def warn_of_rhythm(site: Site, schedule: Schedule | None, guards: Guards) -> Non
         site.faults.warning(position, "schedule-held-back", sentence, "write guards: { cooldown: 0 }")
 
 
+def warn_of_number(site: Site, nodes: Sequence[str], guards: Guards) -> None:
+    """Tells where there are no nodes, or more of them than the rule's own limits let it touch."""
+    position = site.document.key((*site.path, "each"))
+    if not nodes:
+        site.faults.warning(
+            position, "no-nodes", "the settings name no node, so this comes due for none", "add targets.kumomta.nodes"
+        )
+    limit, number, most = guards.blast_radius, len(nodes), guards.brakes.max_targets
+    if number > limit.count:
+        window = format_duration(limit.window)
+        sentence = f"this comes due for {number} nodes, and blast_radius lets {limit.count} be touched per {window}"
+        fix = f"write guards: {{ blast_radius: {number} per {window} }}"
+        site.faults.warning(position, "schedule-held-back", sentence, fix)
+    if number > most:
+        sentence = f"this comes due for {number} nodes, and max_targets lets {most} be under a temporary effect at once"
+        site.faults.warning(position, "schedule-held-back", sentence, f"write guards: {{ max_targets: {number} }}")
+
+
 def _moments(schedule: Schedule) -> list[float]:
     """The first occurrences ever, as far as they show its rhythm."""
     first = schedule.following(0.0)
@@ -114,11 +138,22 @@ def _check_target(site: Site, shape: RuleShape) -> None:
         sentence = "target is empty: without one there is nothing to lock, to count or to leave alone"
         position = site.document.at((*site.path, "target"))
         site.faults.error(position, "empty-selector", sentence, "name one: target: { fleet: mail }")
+    blanks = Blanks(names=BLANKS, place="target", labels_in="target")
+    said = False
     for name, value in (shape.target or {}).items():
         path = (*site.path, "target", name)
+        if shape.each is not None:
+            template = read_template(site.document, path, value, blanks, site.faults)
+            said = said or template is None or says_each(template)
+            if template is None or says_each(template):
+                continue
         plain_text(site.document, path, value, site.faults)
         try:
             check_scope(f"target.{name}", value)
         except ValueError as fault:
             sentence, _, fix = str(fault).partition("; ")
             site.faults.error(site.document.at(path), "empty-selector", sentence, fix)
+    if shape.each is not None and not said and shape.target:
+        sentence = "'each' makes a target for every node, and target does not say which: all would be one"
+        position = site.document.key((*site.path, "each"))
+        site.faults.error(position, "unused-field", sentence, 'write target: { instance: "{{ each.node }}" }')

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from remediator.config.compiling import Files, Item, Known, compile_intervals, compile_rules
 from remediator.config.compiling_playbooks import compile_playbook
 from remediator.config.documents import Document, Path, parse_document
+from remediator.config.each import UNKNOWN_NODES
 from remediator.config.faults import Faults, read_shape
 from remediator.config.files import decode, read_file
 from remediator.config.rules_model import DefaultsShape, IntervalsShape, Outline, PlaybookShape, RuleShape
@@ -44,12 +45,13 @@ def load_rules(
     server_mode: Mode,
     time_intervals: Mapping[str, tuple[TimeInterval, ...]] | None = None,
     max_wait: float = math.inf,
+    nodes: Sequence[str] = UNKNOWN_NODES,
 ) -> Loaded:
     """The rules and playbooks of `paths`, compiled against the plug-ins of `catalogue`.
 
     `server_mode` bounds every rule, and `max_wait` (seconds, `limits.max_wait`) every rule's `give_up`. `time_intervals`
-    are those of the settings, which rules may name. All faults of all files are raised together as InvalidConfiguration,
-    warnings among them.
+    are those of the settings, which rules may name; `nodes` the names of their kumods, for `each: node`. All faults of
+    all files are raised together as InvalidConfiguration, warnings among them.
     """
     faults = Faults()
     documents, digest = _read(paths, faults)
@@ -63,10 +65,11 @@ def load_rules(
         rules=_names(documents, "rules"),
         server_mode=server_mode,
         max_wait=max_wait,
+        nodes=nodes,
         faults=faults,
     )
     intervals = compile_intervals(files.intervals, given, faults)
-    playbooks = _playbooks(files, catalogue, faults)
+    playbooks = _playbooks(files, catalogue, nodes, faults)
     rules = compile_rules(files, known)
     _refuse_twins(documents, faults)
     faults.raise_errors()
@@ -131,8 +134,8 @@ def _names(documents: Sequence[Document], key: str) -> dict[str, None]:
     return found
 
 
-def _playbooks(files: Files, catalogue: Catalogue, faults: Faults) -> dict[str, Playbook]:
-    compiled = (compile_playbook(item, catalogue, faults) for item in files.playbooks)
+def _playbooks(files: Files, catalogue: Catalogue, nodes: Sequence[str], faults: Faults) -> dict[str, Playbook]:
+    compiled = (compile_playbook(item, catalogue, nodes, faults) for item in files.playbooks)
     return {playbook.name: playbook for playbook in compiled if playbook}
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from remediator.config.brakes_model import BreakerShape, Inhibitions, MinHealthyShape, WavesShape
+from remediator.config.each import Each
 from remediator.config.schedule_model import ScheduleField, TargetLabels
 from remediator.config.shapes import (
     Count,
@@ -47,6 +48,7 @@ def _version(raw: object) -> int:
 
 Version = Annotated[int, BeforeValidator(_version), WithJsonSchema({"const": 1})]
 Arguments = Annotated[dict[str, object], WithJsonSchema({"type": "object"})]
+EachWord = Annotated[str, one_of(*Each), WithJsonSchema({"enum": [str(word) for word in Each]})]
 
 
 class WhenShape(Shape):
@@ -156,6 +158,10 @@ class RuleShape(Shape):
     target: TargetLabels | None = Field(
         default=None, description="With schedule, instead of group_by: the target, label by label."
     )
+    each: EachWord | None = Field(
+        default=None,
+        description="With schedule: node, for one target per node of the settings; {{ each.node }} in target is its name.",
+    )
     when: WhenShape | None = Field(default=None, description="Asked of Prometheus before anything is touched.")
     guards: GuardsShape | None = Field(default=None, description="Every reason not to act.")
     inhibited_by: Inhibitions | None = Field(
@@ -212,6 +218,10 @@ class StepShape(Shape):
     action: Text | None = Field(default=None, description="What is done: the kind of an installed action.")
     manual: Text | None = Field(default=None, description="Instead of an action: what a person does, as one sentence.")
     arguments: Arguments = Field(default_factory=dict, alias="with", description="The arguments of the action.")
+    each: EachWord | None = Field(
+        default=None,
+        description="node: the step is made for each node of the settings, in their order; {{ each.node }} is its name.",
+    )
     timeout: PositiveSeconds | None = Field(default=None, description="Bounds one try. Default 30s.")
     retry: RetryShape | None = Field(default=None, description="How often it is tried. Default once.")
     undo: Annotated[

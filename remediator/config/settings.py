@@ -166,6 +166,11 @@ class Settings:
     targets: TargetSettings = TargetSettings()
     warnings: tuple[Problem, ...] = ()
 
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The names of the kumods, in their order; what `each: node` stands for."""
+        return tuple(self.targets.kumomta.nodes) if self.targets.kumomta is not None else ()
+
 
 def read_secret(path: Path) -> str:
     """The secret in a file, without one newline at its end; InvalidConfiguration if there is none. Never logged."""

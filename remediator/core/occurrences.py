@@ -6,7 +6,8 @@ clock that is set back brings none a second time; one that is set forward makes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from remediator.core import entries as e
 from remediator.core.breaker import lowered
@@ -53,37 +54,77 @@ def _occurrence(
             f"{length(late)} late, and by missed: {schedule.missed} at most {length(schedule.patience)} are allowed"
         )
         return [_told(rule, due, "missed", f"it was due {clock_time(due)}: {on_time}")]
-    mode = min(rule.mode, planner.server_mode)
-    if mode is Mode.OFF:
+    if min(rule.mode, planner.server_mode) is Mode.OFF:
         return [_told(rule, due, "suppressed", "its mode is off")]
-    target = target_text(dict(rule.target))
+    if not rule.targets:
+        return [_told(rule, due, "suppressed", "it is for each node, and the settings name none")]
+    found = [_begun(planner, state, rule, schedule, Due(at=due, now=now, target=target)) for target in rule.targets]
+    return _together(rule, due, found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """One target of a rule that has come due."""
+
+    at: float
+    now: float
+    target: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """What becomes of one target: its plan and incident, or why there is none."""
+
+    target: str
+    disposition: str
+    reason: str
+    incident: str = ""
+    opened: tuple[e.IncidentOpened, ...] = ()
+    planned: tuple[e.RunPlanned, ...] = ()
+
+
+# Which word stands for all targets together: the first of these that one of them has.
+_FIRST = ("planned", "overlapping", "quarantined")
+
+
+def _together(rule: Rule, due: float, found: Sequence[Begun]) -> Sequence[e.AnyFact]:
+    """One word on the occurrence, between the incidents and the plans of all its targets."""
+    word = min((one.disposition for one in found), key=_FIRST.index)
+    incident = next(one.incident for one in found if one.disposition == word)
+    alone = len(found) == 1
+    reason = "; ".join(one.reason if alone else f"{one.target}: {one.disposition}: {one.reason}" for one in found)
+    opened = [fact for one in found for fact in one.opened]
+    planned = [fact for one in found for fact in one.planned]
+    return [*opened, _told(rule, due, word, reason, incident), *planned]
+
+
+def _begun(planner: Planner, state: State, rule: Rule, schedule: Schedule, due: Due) -> Begun:
+    target = target_text(dict(due.target))
     running = state.open_by_key.get((rule.name, target))
     if running:
-        return [_told(rule, due, "overlapping", f"{running} is still at work on {target}", running)]
-    return _opened(planner, rule, schedule, due, late, lowered(mode, state, rule.name, target, now))
-
-
-def _opened(
-    planner: Planner, rule: Rule, schedule: Schedule, due: float, late: float, mode: Mode
-) -> Sequence[e.AnyFact]:
-    name = incident_id(rule.name, f"due:{due:.0f}")
+        reason = f"{running} is still at work on {target}"
+        return Begun(target=target, disposition="overlapping", reason=reason, incident=running)
+    mode = lowered(min(rule.mode, planner.server_mode), state, rule.name, target, due.now)
+    name = incident_id(rule.name, f"due:{due.at:.0f}" if len(rule.targets) == 1 else f"due:{due.at:.0f}:{target}")
     try:
-        planned = plan_run(planner, rule, 0, rule.target, incident=name, number=1, mode=mode)
+        planned = plan_run(planner, rule, 0, due.target, incident=name, number=1, mode=mode)
     except Unplannable as fault:
-        return [_told(rule, due, "quarantined", str(fault))]
-    when = f"due {clock_time(due)} by its schedule {schedule.text}"
+        return Begun(target=target, disposition="quarantined", reason=str(fault))
     opened = e.IncidentOpened(
         incident=name,
         rule=rule.name,
-        target=dict(rule.target),
+        target=dict(due.target),
         episode="",
-        labels=dict(rule.target),
+        labels=dict(due.target),
         severity=schedule.severity,
-        summary=when,
+        summary=f"due {clock_time(due.at)} by its schedule {schedule.text}",
     )
+    late = due.now - due.at
     made_up = f", {length(late)} late" if late > ON_TIME else ""
     reason = f"plan {planned.digest}, mode {mode.word}{made_up}"
-    return [opened, _told(rule, due, "planned", reason, name), planned]
+    return Begun(
+        target=target, disposition="planned", reason=reason, incident=name, opened=(opened,), planned=(planned,)
+    )
 
 
 def refused(told: e.ScheduleDue, reason: str) -> e.ScheduleDue:

@@ -17,7 +17,7 @@ from remediator.core.promql import escape, regex_quote
 
 Scope = Mapping[str, Mapping[str, str]]
 
-SCOPES = ("labels", "annotations", "params", "incident")
+SCOPES = ("labels", "annotations", "params", "incident", "each")
 _PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _REFERENCE = re.compile(
     r'\s*\$?(?P<scope>[a-z]+)\.(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*(?:\|\s*default\(\s*"(?P<default>[^"{}\\]+)"\s*\)\s*)?'

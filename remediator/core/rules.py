@@ -87,7 +87,8 @@ class Rung:
 class Rule:
     """When to act: matchers, target (`group_by`), `when`, guards, mode and a ladder of playbooks.
 
-    Instead of matchers a rule may have a `schedule`; its `target` is then written down, and `group_by` names its labels.
+    Instead of matchers a rule may have a `schedule`; its `targets` are then written down, one or one for each node, and
+    `group_by` names their labels.
     `give_up` is how long a run may wait for its guards or an approval before it expires (default 4 h).
     """
 
@@ -106,7 +107,7 @@ class Rule:
     stop: bool = False  # whether rules that stand later are not asked about an alert that this one takes on
     source: str = ""  # file:line, for people
     schedule: Schedule | None = None
-    target: Mapping[str, str] = field(default_factory=dict)
+    targets: tuple[Mapping[str, str], ...] = ()
 
 
 class OnError(StrEnum):

@@ -20,7 +20,11 @@ def from_settings(path: Path) -> Case:
     """Everything that one settings file names; InvalidConfiguration as at the start of the service."""
     settings = load_settings(path)
     loaded = load_rules(
-        rule_paths(settings), describe_catalogue(), server_mode=settings.mode, time_intervals=settings.time_intervals
+        rule_paths(settings),
+        describe_catalogue(),
+        server_mode=settings.mode,
+        time_intervals=settings.time_intervals,
+        nodes=settings.nodes,
     )
     clock = SystemClock()
     return Case(

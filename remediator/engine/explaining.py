@@ -64,7 +64,7 @@ class Explainer:
         if rule is None:
             raise RefusedRequest(404, f"there is no rule {name!r}")
         if rule.schedule is not None:
-            return [await self._matched(rule, rule.target)]
+            return [await self._matched(rule, target) for target in rule.targets]
         if all(matcher.matches(labels) for matcher in rule.match):
             return [await self._matched(rule, labels)]
         return [self._missed(rule, labels)]

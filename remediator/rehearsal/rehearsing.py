@@ -71,7 +71,7 @@ def rehearse(path: Path, only: Pattern[str] | None = None) -> Outcome:
     catalogue = describe_catalogue()
     try:
         file = load_cases(path)
-        ruleset = load_rules(file.rule_files, catalogue, server_mode=Mode.AUTO).ruleset
+        ruleset = load_rules(file.rule_files, catalogue, server_mode=Mode.AUTO, nodes=file.nodes).ruleset
         written = _written(file)
     except InvalidConfiguration as refused:
         errors = tuple(problem for problem in refused.problems if problem.severity == "error")

@@ -62,6 +62,7 @@ class RuleLoader:
             server_mode=mode,
             time_intervals=settings.time_intervals,
             max_wait=settings.limits.max_wait,
+            nodes=self.settings.nodes,
         )
         self.warnings = loaded.warnings
         return Config(

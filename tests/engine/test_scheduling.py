@@ -35,7 +35,7 @@ def nightly(rig: Rig, cron: str = HOURLY, *, missed: Missed = Missed.SKIP, **cha
         "match": (),
         "group_by": ("domain",),
         "schedule": parse_schedule(cron, missed=missed),
-        "target": {"domain": "example.com"},
+        "targets": ({"domain": "example.com"},),
         "ladder": (Rung(playbook="pause-domain", arguments={"domain": parse_template("{{ labels.domain }}")}),),
         "guards": rig.guards(cooldown=0.0, rate_limit=Limit(100, 86_400.0)),
     }

@@ -136,7 +136,7 @@ def _cut(build: Build) -> str:
 
 
 def _missed(build: Build) -> str:
-    rule = build.rule("daily-check", schedule=parse_schedule("0 9 * * *"), target={"domain": "example.com"})
+    rule = build.rule("daily-check", schedule=parse_schedule("0 9 * * *"), targets=({"domain": "example.com"},))
     known = Scheduled(text="0 9 * * * (UTC)", last=build.zero - 86_400.0)
     state = State(schedules=State().schedules.set("daily-check", known))
     (told,) = follow(build.planner(rule), state, "daily-check", build.zero + 5600.0)  # noon

@@ -178,7 +178,7 @@ def test_a_schedule_arrives_with_its_target(everything: Loaded) -> None:
     assert clock.schedule is not None
     assert clock.schedule.text == "0 9,14,20 * * MON-FRI (Europe/Berlin)"
     assert (clock.schedule.missed, clock.schedule.within, clock.schedule.severity) == (Missed.RUN_ONCE, 1800, "warning")
-    assert (clock.match, clock.group_by, clock.target) == ((), ("instance",), {"instance": "mta1"})
+    assert (clock.match, clock.group_by, clock.targets) == ((), ("instance",), ({"instance": "mta1"},))
     assert short.schedule == parse_schedule("0 3 * * SUN#1")
     assert everything.ruleset.index.matching({"instance": "mta1"}) == ()
 

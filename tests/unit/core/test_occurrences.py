@@ -32,7 +32,7 @@ def scheduled(build: Build, missed: Missed = Missed.SKIP, **changes: object) -> 
         "match": (),
         "group_by": ("domain",),
         "schedule": parse_schedule("0 9 * * *", missed=missed),
-        "target": {"domain": "example.com"},
+        "targets": ({"domain": "example.com"},),
     }
     return build.rule("nightly", **values | changes)
 
@@ -145,6 +145,44 @@ def test_what_cannot_be_planned_is_put_aside_with_its_reason(build: Build) -> No
     assert isinstance(due, e.ScheduleDue)
     assert due.disposition == "quarantined"
     assert "domain" in due.reason
+
+
+TWO = ({"domain": "example.com"}, {"domain": "example.org"})
+
+
+def test_a_rule_for_several_targets_opens_an_incident_for_each_and_says_so_once(build: Build) -> None:
+    facts = follow(planner(build, scheduled(build, targets=TWO)), awaited(), "nightly", NINE + 1)
+    kinds = [e.IncidentOpened, e.IncidentOpened, e.ScheduleDue, e.RunPlanned, e.RunPlanned]
+    assert [type(fact) for fact in facts] == kinds
+    opened = [fact for fact in facts if isinstance(fact, e.IncidentOpened)]
+    planned = [fact for fact in facts if isinstance(fact, e.RunPlanned)]
+    assert [fact.target for fact in opened] == list(TWO)
+    assert [fact.incident for fact in planned] == [fact.incident for fact in opened]
+    assert opened[0].incident != opened[1].incident
+    (due,) = (fact for fact in facts if isinstance(fact, e.ScheduleDue))
+    assert (due.disposition, due.incident) == ("planned", opened[0].incident)
+    assert due.reason == "; ".join(
+        f"domain={fact.plan.target['domain']}: planned: plan {fact.digest}, mode auto" for fact in planned
+    )
+
+
+def test_a_target_that_is_still_at_work_holds_back_no_other(build: Build) -> None:
+    state = msgspec.structs.replace(
+        awaited(), open_by_key=State().open_by_key.set(("nightly", "domain=example.com"), "inc-1")
+    )
+    opened, due, planned = follow(planner(build, scheduled(build, targets=TWO)), state, "nightly", NINE + 1)
+    assert isinstance(opened, e.IncidentOpened)
+    assert isinstance(due, e.ScheduleDue)
+    assert isinstance(planned, e.RunPlanned)
+    assert opened.target == TWO[1]
+    assert (due.disposition, due.incident) == ("planned", opened.incident)
+    assert due.reason.startswith("domain=example.com: overlapping: inc-1 is still at work on domain=example.com; ")
+
+
+def test_a_rule_for_each_node_of_none_starts_nothing(build: Build) -> None:
+    (due,) = follow(planner(build, scheduled(build, targets=())), awaited(), "nightly", NINE + 1)
+    assert isinstance(due, e.ScheduleDue)
+    assert (due.disposition, due.reason) == ("suppressed", "it is for each node, and the settings name none")
 
 
 def test_a_rule_without_a_schedule_is_never_due(build: Build) -> None:

@@ -271,7 +271,7 @@ def test_a_schedule_gives_way_to_what_others_have_in_force_on_its_target(
     )
     taken = replace(grant(build, ago=600.0, target=target), rule=of)
     state = State(grants=State().grants.set(of, (taken,)), undos=State().undos.set(left.id, left))
-    scheduled = build.rule("nightly", schedule=parse_schedule("0 9 * * *"), target={"domain": "example.com"})
+    scheduled = build.rule("nightly", schedule=parse_schedule("0 9 * * *"), targets=({"domain": "example.com"},))
     facts = build.facts(state, incident=build.incident(**asks), ruleset=Ruleset(rules=(scheduled,), playbooks={}))
     verdict = TargetLockGuard().check(facts)
     assert verdict.answer is answer
