@@ -71,10 +71,7 @@ class Bounce(WithoutUndo, OnNode):
 
     async def reconcile(self, call: Call) -> Found:
         """Present if our entry is listed; not listed proves nothing, since entries end and restarts lose them."""
-        order = self._order(call)
-        if isinstance(order, Unreadable):
-            return Found(presence=Presence.UNDECIDED, sentence=order.sentence)
-        found = await find(self._kumod, order, call)
+        found = await find(self._kumod, self._order(call), call)
         if found.presence is not Presence.ABSENT:
             return found
         sentence = f"{found.sentence}; it may have ended by itself, so the mail may be bounced or not"

@@ -99,8 +99,10 @@ async def _confirmed(kumod: Kumod, order: Order, call: Call, until: float) -> Ou
     return failed(f"{sentence}; the entry was removed at once")
 
 
-async def find(kumod: Kumod, order: Order, call: Call) -> Found:
+async def find(kumod: Kumod, order: Order | Unreadable, call: Call) -> Found:
     """Looks for our sign in kumod's list."""
+    if isinstance(order, Unreadable):
+        return Found(presence=Presence.UNDECIDED, sentence=order.sentence)
     entries = await kumod.entries(order.node, order.path, until=deadline(call.timeout))
     if isinstance(entries, Unreadable):
         return Found(presence=Presence.UNDECIDED, sentence=entries.sentence)
@@ -114,8 +116,10 @@ async def find(kumod: Kumod, order: Order, call: Call) -> Found:
     )
 
 
-async def lift(kumod: Kumod, order: Order, call: Call, receipt: Mapping[str, object]) -> UndoOutcome:
+async def lift(kumod: Kumod, order: Order | Unreadable, call: Call, receipt: Mapping[str, object]) -> UndoOutcome:
     """Removes the entry if it still carries our sign, and makes the mail due at once."""
+    if isinstance(order, Unreadable):
+        return UndoOutcome(result=UndoResult.FAILED, sentence=order.sentence)
     until = deadline(call.timeout)
     where = order.node.name
     entries = await kumod.entries(order.node, order.path, until=until)
@@ -151,8 +155,10 @@ async def _ended_by_itself(
     )
 
 
-async def clear(kumod: Kumod, order: Order, call: Call) -> Outcome:
+async def clear(kumod: Kumod, order: Order | Unreadable, call: Call) -> Outcome:
     """Removes every entry with these criteria and our sign, of whatever run; leaves all others alone."""
+    if isinstance(order, Unreadable):
+        return failed(order.sentence)
     until = deadline(call.timeout)
     where = order.node.name
     entries = await kumod.entries(order.node, order.path, until=until)

@@ -15,7 +15,8 @@ from remediator.actions.kumomta.looks import ready_counts
 from remediator.actions.kumomta.orders import Order, clear, find, lift
 from remediator.actions.kumomta.selectors import NODE, REASON
 from remediator.actions.kumomta.suspend import suspend_until
-from remediator.core.outcomes import EffectClass, Found, Outcome, Presence, Result, UndoOutcome, UndoResult, failed
+from remediator.actions.targets import Node
+from remediator.core.outcomes import EffectClass, Found, Outcome, Result, UndoOutcome
 from remediator.core.params import Json, Param, ParamType
 from remediator.ports import Call
 
@@ -39,7 +40,11 @@ def _order(kumod: Kumod, call: Call) -> Order | Unreadable:
     faults = _queue_faults(call.arguments)
     if isinstance(node, Unreadable) or faults:
         return node if isinstance(node, Unreadable) else Unreadable(sentence=faults[0])
-    queue = str(call.arguments["queue"])
+    return queue_order(node, str(call.arguments["queue"]))
+
+
+def queue_order(node: Node, queue: str) -> Order:
+    """The suspension of one ready queue on `node`."""
     return Order(
         node=node,
         path=SUSPEND_READY,
@@ -85,17 +90,11 @@ class SuspendReadyQueue(InNodeMemory):
 
     async def reconcile(self, call: Call) -> Found:
         """Looks for our sign in kumod's list."""
-        order = _order(self._kumod, call)
-        if isinstance(order, Unreadable):
-            return Found(presence=Presence.UNDECIDED, sentence=order.sentence)
-        return await find(self._kumod, order, call)
+        return await find(self._kumod, _order(self._kumod, call), call)
 
     async def undo(self, call: Call, receipt: Mapping[str, object]) -> UndoOutcome:
         """Removes the entry if it still carries our sign."""
-        order = _order(self._kumod, call)
-        if isinstance(order, Unreadable):
-            return UndoOutcome(result=UndoResult.FAILED, sentence=order.sentence)
-        return await lift(self._kumod, order, call, receipt)
+        return await lift(self._kumod, _order(self._kumod, call), call, receipt)
 
 
 class ResumeReadyQueue(WithoutCheck, WithoutUndo, OnNode):
@@ -120,7 +119,4 @@ class ResumeReadyQueue(WithoutCheck, WithoutUndo, OnNode):
 
     async def perform(self, call: Call) -> Outcome:
         """Removes every entry of this name with our sign; leaves all others alone."""
-        order = _order(self._kumod, call)
-        if isinstance(order, Unreadable):
-            return failed(order.sentence)
-        return await clear(self._kumod, order, call)
+        return await clear(self._kumod, _order(self._kumod, call), call)

@@ -15,7 +15,8 @@ from remediator.actions.defaults import node_place
 from remediator.actions.http_client import deadline
 from remediator.actions.kumomta.client import SUSPEND_READY, Entry, Kumod, Unreadable
 from remediator.actions.kumomta.looks import METRICS, by_label
-from remediator.actions.kumomta.orders import Order, gone, lift
+from remediator.actions.kumomta.orders import gone, lift
+from remediator.actions.kumomta.ready_queue import queue_order
 from remediator.actions.kumomta.selectors import MARK, REASON
 from remediator.actions.kumomta.suspend import suspend_until
 from remediator.actions.targets import Node
@@ -92,7 +93,7 @@ class SuspendSource:
             because = failed if mine else failed_for_now
             return because(f"{source} on {node.name} was not suspended: {_unfit(mine, alone)}")
         for place, queue in enumerate(mine):
-            outcome = await suspend_until(self._kumod, _order(node, queue), _signed(call, queue))
+            outcome = await suspend_until(self._kumod, queue_order(node, queue), _signed(call, queue))
             if outcome.result is not Result.OK:
                 return await self._taken_back(node, mine[:place], call, outcome)
         left = f"; left alone, since no other source sends there: {', '.join(alone[:5])}" if alone else ""
@@ -118,7 +119,7 @@ class SuspendSource:
 
     async def _taken_back(self, node: Node, done: Sequence[str], call: Call, outcome: Outcome) -> Outcome:
         for queue in done:
-            lifted = await lift(self._kumod, _order(node, queue), _signed(call, queue), {})
+            lifted = await lift(self._kumod, queue_order(node, queue), _signed(call, queue), {})
             if lifted.result not in {UndoResult.UNDONE, UndoResult.GONE}:
                 return unknown(f"{outcome.sentence}; and {queue} could not be taken back: {lifted.sentence}")
         told = f"; the {len(done)} before it were taken back" if done else ""
@@ -179,15 +180,3 @@ def _unfit(mine: Sequence[str], alone: Sequence[str]) -> str:
 def _signed(call: Call, queue: str) -> Call:
     """The call for one of the queues: each entry has a sign of its own, so that it can be told from the others."""
     return replace(call, key=f"{call.key}#{hashlib.sha256(queue.encode()).hexdigest()[:10]}")
-
-
-def _order(node: Node, queue: str) -> Order:
-    return Order(
-        node=node,
-        path=SUSPEND_READY,
-        criteria={"name": queue},
-        told=queue,
-        verb="suspended",
-        fits=lambda entry: entry.get("name") == queue,
-        boundless=lambda entry: not entry.get("name"),
-    )

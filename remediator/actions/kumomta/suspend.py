@@ -17,7 +17,7 @@ from remediator.actions.kumomta.selectors import (
     selector_faults,
     told,
 )
-from remediator.core.outcomes import EffectClass, Found, Outcome, Presence, UndoOutcome, UndoResult, failed
+from remediator.core.outcomes import EffectClass, Found, Outcome, UndoOutcome, failed
 from remediator.core.params import Json, Param
 from remediator.ports import Call
 
@@ -76,17 +76,11 @@ class Suspend(InNodeMemory):
 
     async def reconcile(self, call: Call) -> Found:
         """Looks for our sign in kumod's list."""
-        order = _order(self._kumod, call)
-        if isinstance(order, Unreadable):
-            return Found(presence=Presence.UNDECIDED, sentence=order.sentence)
-        return await find(self._kumod, order, call)
+        return await find(self._kumod, _order(self._kumod, call), call)
 
     async def undo(self, call: Call, receipt: Mapping[str, object]) -> UndoOutcome:
         """Removes the entry if it still carries our sign, and makes the mail due at once."""
-        order = _order(self._kumod, call)
-        if isinstance(order, Unreadable):
-            return UndoOutcome(result=UndoResult.FAILED, sentence=order.sentence)
-        return await lift(self._kumod, order, call, receipt)
+        return await lift(self._kumod, _order(self._kumod, call), call, receipt)
 
 
 class Unsuspend(WithoutCheck, WithoutUndo, OnNode):
@@ -111,7 +105,4 @@ class Unsuspend(WithoutCheck, WithoutUndo, OnNode):
 
     async def perform(self, call: Call) -> Outcome:
         """Removes every entry with these criteria and our sign; leaves all others alone."""
-        order = _order(self._kumod, call)
-        if isinstance(order, Unreadable):
-            return failed(order.sentence)
-        return await clear(self._kumod, order, call)
+        return await clear(self._kumod, _order(self._kumod, call), call)
