@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hashlib
 import os
 import secrets
 import time
@@ -32,6 +34,24 @@ class SystemClock:
 def new_boot() -> str:
     """A name for this life of the process."""
     return secrets.token_hex(6)
+
+
+# What names this boot of the machine, and what its monotonic clock is set off by in this container, if anything.
+_BOOT_ID, _CLOCK_OFFSETS = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/timens_offsets")
+
+
+def machine_boot(boot_id: Path = _BOOT_ID, offsets: Path = _CLOCK_OFFSETS) -> str:
+    """A name for this boot of this machine: processes with the same name share a monotonic clock. Empty if it has none.
+
+    Not the machine's own id, which is nobody's business.
+    """
+    try:
+        name = boot_id.read_bytes()
+    except OSError:
+        return ""
+    with contextlib.suppress(OSError):  # an older kernel has no clocks of containers
+        name += offsets.read_bytes()
+    return hashlib.sha256(name).hexdigest()[:12]
 
 
 def journal_key(path: Path, *, journal_exists: bool) -> bytes:

@@ -1,4 +1,4 @@
-"""`remediator release`: a person ends safe mode."""
+"""`remediator release`: a person ends safe mode, or the hold after a step of a clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from remediator.cli.options import because, connected, person
 if TYPE_CHECKING:
     from remediator.cli.client import Client
 
-_WORDS = {"safe_mode": "safe mode"}
+_WORDS = {"safe_mode": "safe mode", "clock": "the hold of the clock"}
 
 
 class Released(msgspec.Struct, frozen=True):
@@ -23,18 +23,20 @@ class Released(msgspec.Struct, frozen=True):
 
 @click.command(
     epilog="\b\nExamples:\n  remediator release --reason 'restored on purpose, limits checked'\n"
-    "  remediator release --reason 'a fresh test system' --now"
+    "  remediator release --reason 'a fresh test system' --now\n"
+    "  remediator release --reason 'the machine slept, its clock is right again'"
 )
 @because
 @click.option("--now", "at_once", is_flag=True, help="Do not wait for the longest limiter window after safe mode.")
 @person
 @connected
 def release(client: Client, reason: str, by: str, *, at_once: bool) -> None:
-    """Ends safe mode after lost history.
+    """Ends safe mode after lost history, and the hold after a step of a clock.
 
     Find out first what was lost: log and messages name the entries that are gone, `log verify --anchors` compares.
     After safe mode effects begin when the longest limiter window has passed since, for nobody can know what of the
-    limits was used up in what was lost.
+    limits was used up in what was lost. After a step of a clock, make sure that it is right; what is limited then
+    begins at once. It would begin by itself after one longest window.
     """
     if not reason.strip():
         raise click.UsageError("a release needs a reason: whoever reads the journal later will ask")

@@ -5,6 +5,7 @@ Paths that are relative in the file have been taken as relative to its directory
 
 from __future__ import annotations
 
+import math
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -84,6 +85,7 @@ class LimitSettings:
     max_wait: float = 4 * 3600.0
     fleet: FleetLimits = FleetLimits()
     queue: int = 50_000
+    clock_hold: float = math.inf
     lapse_after: float = 28_800.0
     body: int = 8 * 1024 * 1024
     body_deadline: float = 10.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import math
 import os
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
@@ -154,6 +155,7 @@ class _SettingsCompiler:
                 max_alert_age=shape.max_alert_age,
             ),
             queue=shape.queue,
+            clock_hold=shape.clock_hold if shape.clock_hold is not None else math.inf,
             lapse_after=shape.lapse_after,
             body=shape.body,
             body_deadline=shape.body_deadline,

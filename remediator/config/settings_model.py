@@ -230,6 +230,10 @@ class LimitsShape(Shape):
     queue: Annotated[int, BeforeValidator(_queue), WithJsonSchema({"type": "integer"})] = Field(
         default=50_000, description="Notifications that may wait for a decision before we answer 503. Default 50000."
     )
+    clock_hold: PositiveSeconds | None = Field(
+        default=None,
+        description="The most that a step of a clock holds back what is limited. Default one longest limiter window.",
+    )
     lapse_after: PositiveSeconds = Field(
         default=28_800.0, description="A firing alert that is not repeated for so long counts as gone. Default 8h."
     )

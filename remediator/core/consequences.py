@@ -12,7 +12,7 @@ from remediator.core import entries as e
 from remediator.core.anew import planned_anew
 from remediator.core.breaker import demotions, is_new, lowered, relapse_of, restorations, track_of
 from remediator.core.fleet import USUAL, FleetLimits, enforced, is_storm, matched_within
-from remediator.core.holds import RELEASE
+from remediator.core.holds import RELEASE, clock_hold
 from remediator.core.losses import lost
 from remediator.core.planning import Planner, Unplannable, plan_run
 from remediator.core.rules import Mode, OnFailure
@@ -66,6 +66,8 @@ def _of_the_fleet(
             return _pause_over(before, after, fact, fleet)
         case e.SafeModeEntered():
             return [e.Escalated(incident="", reason=f"safe mode: {fact.reason}; {RELEASE}")]
+        case e.ClockAnomaly():
+            return _clock_held(before, after)
         case _:
             return []
 
@@ -115,6 +117,12 @@ def _storm_called(fact: e.StormBegan, planner: Planner, fleet: FleetLimits) -> l
     return [e.Escalated(incident="", reason=reason, about="storm")]
 
 
+def _clock_held(before: State, after: State) -> list[e.AnyFact]:
+    """One call, however often the clock is stepped while it holds."""
+    hold = clock_hold(after, after.last) if after.last is not None and clock_hold(before, after.last) is None else None
+    return [e.Escalated(incident="", reason=f"clock: {hold.sentence}")] if hold is not None else []
+
+
 def _pause_over(before: State, after: State, fact: e.PauseCleared, fleet: FleetLimits) -> list[e.AnyFact]:
     pause, now = before.pauses.get(fact.scope), after.last
     if pause is None or now is None or now.at - pause.at < fleet.first_runs.after:
@@ -139,7 +147,7 @@ ENTAILING = frozenset(
         e.PersonDecided,
     }
     | {e.NotificationDisposed, e.StormBegan, e.ServiceStarted, e.PauseCleared, e.RunStarted, e.MessageOutcome}
-    | {e.SafeModeEntered}
+    | {e.SafeModeEntered, e.ClockAnomaly}
 )
 
 

@@ -43,7 +43,7 @@ from remediator.core.kinds import (
 )
 from remediator.core.kinds_effects import EffectLost
 from remediator.core.kinds_fleet import CautionBegan, StormBegan, StormEnded
-from remediator.core.kinds_holds import SafeModeEntered, SafeModeReleased
+from remediator.core.kinds_holds import ClockAnomaly, ClockReleased, SafeModeEntered, SafeModeReleased
 from remediator.core.kinds_keeping import JournalPruned, StateSwept
 from remediator.core.kinds_messages import MessageIntent, MessageOutcome
 from remediator.core.kinds_rules import RuleDemoted, RuleRestored, RunRelapsed
@@ -65,11 +65,15 @@ AnyFact = (
     | PersonDecided | RunEnded | LateEvidence | UndoIntent | UndoConcluded | PauseSet | PauseCleared | Escalated
     | MessageIntent | MessageOutcome | Quarantined | StateSwept | JournalPruned | CautionBegan | StormBegan | StormEnded
     | RunRelapsed | RuleDemoted | RuleRestored | EffectLost | ScheduleSet | ScheduleDue | SafeModeEntered | SafeModeReleased
+    | ClockAnomaly | ClockReleased
 )  # fmt: skip
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """A fact with its place and time. `mono` is the monotonic clock of boot `boot` of replica `replica`, in seconds."""
+    """A fact with its place and time. `mono` is the monotonic clock of boot `boot` of replica `replica`, in seconds.
+
+    Processes with the same `host` have that clock in common; empty where that is not known.
+    """
 
     seq: int
     id: str
@@ -78,6 +82,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     boot: str
     replica: str
     fact: AnyFact
+    host: str = ""
 
     @property
     def kind(self) -> str:
@@ -85,7 +90,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         return kind_of(self.fact)
 
 
-class Draft(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class Draft(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """An entry before it has a place: what is signed and stored (the sequence number is the store's key)."""
 
     id: str
@@ -94,6 +99,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     boot: str
     replica: str
     fact: AnyFact
+    host: str = ""
 
 
 class Record(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -126,9 +132,20 @@ def encode(draft: Draft) -> bytes:
 
 def decode(seq: int, body: bytes) -> Entry:
     """The entry at `seq`; msgspec.DecodeError (a ValueError) if the bytes are not one of ours."""
-    draft = _decoder.decode(body)
+    return placed_at(seq, _decoder.decode(body))
+
+
+def placed_at(seq: int, draft: Draft) -> Entry:
+    """The draft as the entry at `seq`."""
     return Entry(
-        seq=seq, id=draft.id, at=draft.at, mono=draft.mono, boot=draft.boot, replica=draft.replica, fact=draft.fact
+        seq=seq,
+        id=draft.id,
+        at=draft.at,
+        mono=draft.mono,
+        boot=draft.boot,
+        replica=draft.replica,
+        fact=draft.fact,
+        host=draft.host,
     )
 
 
@@ -169,6 +186,8 @@ __all__ = [
     "ApprovalRefused",
     "ApprovalRequested",
     "CautionBegan",
+    "ClockAnomaly",
+    "ClockReleased",
     "ConfigLoaded",
     "ConfigRefused",
     "Disposal",
@@ -223,4 +242,5 @@ __all__ = [
     "decode",
     "encode",
     "kind_of",
+    "placed_at",
 ]

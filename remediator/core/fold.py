@@ -15,7 +15,8 @@ import msgspec
 
 from remediator.core import entries as e
 from remediator.core import leases
-from remediator.core.fold_holds import safe_mode_entered, safe_mode_released, woken
+from remediator.core.clocks import moment_of, pulses_after
+from remediator.core.fold_holds import clock_released, clock_stepped, safe_mode_entered, safe_mode_released, woken
 from remediator.core.fold_runs import fold_run
 from remediator.core.fold_schedules import schedule_due, schedule_set, without_unloaded
 from remediator.core.forgetting import next_number, swept
@@ -44,16 +45,12 @@ def fold(state: State, entry: e.Entry) -> State:
     if entry.seq != state.seq + 1:
         raise IllegalEntry(f"entry {entry.seq} cannot follow entry {state.seq}")
     folder = _FOLDERS.get(type(entry.fact))
-    moment = _moment(entry)
+    moment = moment_of(state, entry)
     after = folder(state, entry.fact, entry) if folder else fold_run(state, entry.fact, moment)
     silence = state.silence
     if state.last is not None and state.last.boot != entry.boot:
         silence = max(0.0, entry.at - state.last.at)
-    return replace(after, seq=entry.seq, last=moment, silence=silence)
-
-
-def _moment(entry: e.Entry) -> Moment:
-    return Moment(entry.at, entry.mono, entry.boot)
+    return replace(after, seq=entry.seq, last=moment, silence=silence, pulses=pulses_after(state, moment))
 
 
 def _opened(state: State, fact: e.JournalOpened, _entry: e.Entry) -> State:
@@ -84,24 +81,24 @@ def _service_started(state: State, fact: e.ServiceStarted, entry: e.Entry) -> St
         state = replace(state, marked=True)
     if state.served:
         return state
-    caution = Caution(since=_moment(entry), reason="the first start on this journal")
+    caution = Caution(since=moment_of(state, entry), reason="the first start on this journal")
     return replace(state, served=True, cautions=state.cautions.set("all", caution))
 
 
 def _caution(state: State, fact: e.CautionBegan, entry: e.Entry) -> State:
-    caution = Caution(since=_moment(entry), reason=fact.reason)
+    caution = Caution(since=moment_of(state, entry), reason=fact.reason)
     deaf_until = max(state.deaf_until, entry.at) if fact.outage else state.deaf_until
     return replace(state, cautions=state.cautions.set(fact.scope, caution), deaf_until=deaf_until)
 
 
 def _storm_began(state: State, _fact: e.StormBegan, entry: e.Entry) -> State:
-    return replace(state, storm=Storm(began=_moment(entry)))
+    return replace(state, storm=Storm(began=moment_of(state, entry)))
 
 
 def _storm_ended(state: State, _fact: e.StormEnded, entry: e.Entry) -> State:
     if state.storm is None:
         return state
-    return replace(state, storm=replace(state.storm, ended=_moment(entry)))
+    return replace(state, storm=replace(state.storm, ended=moment_of(state, entry)))
 
 
 def _received(state: State, fact: e.NotificationReceived, entry: e.Entry) -> State:
@@ -127,7 +124,7 @@ def _disposed(state: State, fact: e.NotificationDisposed, entry: e.Entry) -> Sta
     state = replace(state, pending=state.pending.delete(fact.notification), tally=tally)
     for alert in fact.alerts:
         state = _alert_read(state, alert, pending.at)
-    return _matched(state, fact, _moment(entry))
+    return _matched(state, fact, moment_of(state, entry))
 
 
 _MATCHED = frozenset({"planned", "joined"})
@@ -237,7 +234,7 @@ def _incident_opened(state: State, fact: e.IncidentOpened, entry: e.Entry) -> St
         severity=fact.severity,
         summary=fact.summary,
         episodes=(fact.episode.rpartition(".")[0],) if fact.episode else (),
-        opened=_moment(entry),
+        opened=moment_of(state, entry),
         changed_at=entry.at,
         by=fact.by,
         place=entry.seq,
@@ -279,7 +276,9 @@ def _escalated(state: State, fact: e.Escalated, entry: e.Entry) -> State:
 
 
 def _paused(state: State, fact: e.PauseSet, entry: e.Entry) -> State:
-    pause = Pause(scope=fact.scope, reason=fact.reason, by=fact.by, at=entry.at, until=fact.until, since=_moment(entry))
+    pause = Pause(
+        scope=fact.scope, reason=fact.reason, by=fact.by, at=entry.at, until=fact.until, since=moment_of(state, entry)
+    )
     return replace(state, pauses=state.pauses.set(fact.scope, pause))
 
 
@@ -333,7 +332,7 @@ def _message_told(state: State, fact: e.MessageOutcome, _entry: e.Entry) -> Stat
 
 
 def _swept(state: State, fact: e.StateSwept, entry: e.Entry) -> State:
-    return swept(state, fact, _moment(entry))
+    return swept(state, fact, moment_of(state, entry))
 
 
 def _pruned(state: State, fact: e.JournalPruned, _entry: e.Entry) -> State:
@@ -380,6 +379,8 @@ _FOLDERS: dict[type[e.Fact], Callable[..., State]] = {
     e.PauseCleared: _resumed,
     e.SafeModeEntered: safe_mode_entered,
     e.SafeModeReleased: safe_mode_released,
+    e.ClockAnomaly: clock_stepped,
+    e.ClockReleased: clock_released,
     e.MessageIntent: _message,
     e.MessageOutcome: _message_told,
 }

@@ -35,7 +35,7 @@ from remediator.core.state import (
 from remediator.core.state import Map as StateMap
 
 # Raised whenever the shape of the state changes: older snapshots are then dropped and rebuilt.
-SHAPE = 12
+SHAPE = 13
 # The journal may be pruned, and then there is nothing to rebuild a state from: from shape 3 on, fields are only added, each
 # with a default that older snapshots mean, and all shapes from this one on are read (tests/golden/snapshots).
 OLDEST_SHAPE = 3
@@ -77,6 +77,7 @@ class _Frozen(msgspec.Struct, frozen=True, kw_only=True):
     schedules: dict[str, Scheduled] = {}
     marked: bool = False
     holds: dict[str, Hold] = {}
+    pulses: dict[str, Moment] = {}
 
 
 _decoder = msgspec.json.Decoder(_Frozen)

@@ -13,22 +13,13 @@ from typing import Any
 import immutables
 import msgspec
 
+from remediator.core import moments
 from remediator.core.entries import NotificationReceived, StepIntent
 from remediator.core.outcomes import EffectClass, Outcome, Result
 from remediator.core.plans import Plan, target_text
 
-
-class Moment(msgspec.Struct, frozen=True, gc=False):
-    """A time by two clocks: `at` by the wall (unix s), `mono` by the monotonic clock of boot `boot` (s)."""
-
-    at: float
-    mono: float
-    boot: str
-
-    def since(self, earlier: Moment) -> float:
-        """Seconds passed since `earlier`, never more than either clock says: a stepped wall clock empties no window."""
-        wall = self.at - earlier.at
-        return min(wall, self.mono - earlier.mono) if earlier.boot == self.boot else wall
+Map = immutables.Map
+Moment = moments.Moment
 
 
 class EpisodeStatus(StrEnum):
@@ -123,8 +114,7 @@ class RunStatus(StrEnum):
 
 WAITING = frozenset({RunStatus.PLANNED, RunStatus.DEFERRED, RunStatus.AWAITING_APPROVAL})
 WORKING = frozenset({RunStatus.RUNNING, RunStatus.VERIFYING, RunStatus.ROLLING_BACK})
-SAFE_MODE = "safe_mode"  # the name of the hold after lost history
-Map = immutables.Map
+SAFE_MODE, CLOCK = "safe_mode", "clock"  # the holds after lost history, and after a step of a clock
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -218,9 +208,7 @@ class Undo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def left(self, now: Moment) -> float:
         """Seconds until then, by the clock that has moved more: a wall clock that was set back makes nothing last."""
         by_wall = self.at - now.at
-        if self.since is None or self.since.boot != now.boot:
-            return by_wall
-        return min(by_wall, self.at - self.since.at - (now.mono - self.since.mono))
+        return by_wall if self.since is None else min(by_wall, self.at - self.since.at - now.ran(self.since))
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -297,6 +285,10 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     since: Moment
     lasts: float
     released_by: str = ""
+
+    def left(self, now: Moment) -> float:
+        """Seconds until it may end, by the clock that has moved least."""
+        return self.lasts - now.since(self.since)
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -388,6 +380,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     schedules: Map[str, Scheduled] = Map()  # by rule
     marked: bool = False  # whether a high-water mark was kept outside the store
     holds: Map[str, Hold] = Map()
+    pulses: Map[str, Moment] = Map()  # the last entry by each clock that tells the time of this journal, `last`'s apart
 
     @property
     def active_runs(self) -> tuple[Run, ...]:

@@ -134,6 +134,10 @@ def _tell_journal(fact: e.AnyFact) -> tuple[str, str] | None:
         case e.SafeModeReleased():
             when = "at once" if fact.at_once else "effects begin when the longest limiter window has passed"
             return "safe mode", f"released by {fact.by}, {when}: {fact.reason}"
+        case e.ClockAnomaly():
+            return "clock", f"{fact.reason}; what is limited is held for {length(fact.lasts)} (remediator release)"
+        case e.ClockReleased():
+            return "clock", f"released by {fact.by}: {fact.reason}"
         case _:
             return None
 

@@ -19,7 +19,7 @@ from remediator.core.holds import Patience, standing
 from remediator.core.outcomes import UndoOutcome
 from remediator.core.planning import Unplannable
 from remediator.core.runs import GRACE, ISSUE_WITHIN, own_undos
-from remediator.core.state import Moment, Run, RunStatus, State
+from remediator.core.state import CLOCK, SAFE_MODE, Moment, Run, RunStatus, State
 from remediator.core.telling import clock_time
 from remediator.engine.parts import Parts
 from remediator.engine.undoing import BELL as UNDO_BELL
@@ -127,18 +127,23 @@ class Desk:
 
     # ── holds ────────────────────────────────────────────────────────────────────────────────────────────────────────
     async def release(self, *, by: str, reason: str, patience: Patience = "window") -> tuple[str, ...]:
-        """Releases what holds everything back (safe mode); the names of what stood.
+        """Releases what holds everything back (safe mode), or what is limited (a stepped clock); the names of what stood.
 
-        Effects begin when the longest limiter window has passed since the loss; with patience `none` at once.
+        After safe mode effects begin when the longest limiter window has passed since the loss; with patience `none` at
+        once. A clock that is released is trusted from now on.
         """
         if not reason.strip():
             raise RefusedRequest(400, "a release needs a reason: whoever reads the journal later will ask")
-        name, at_once = _named(by), patience == "none"
+        name, why, at_once = _named(by), reason.strip(), patience == "none"
 
         def decide(state: State, moment: Moment) -> Sequence[e.AnyFact]:
-            if not standing(state, moment):
-                raise RefusedRequest(409, "there is nothing to release: safe mode does not stand")
-            return [e.SafeModeReleased(by=name, reason=reason.strip(), at_once=at_once)]
+            words = {hold.word for hold in standing(state, moment)}
+            if not words:
+                raise RefusedRequest(
+                    409, "there is nothing to release: neither safe mode nor a hold of the clock stands"
+                )
+            safe = [e.SafeModeReleased(by=name, reason=why, at_once=at_once)] if SAFE_MODE in words else []
+            return [*safe, *([e.ClockReleased(by=name, reason=why)] if CLOCK in words else [])]
 
         entries = await self._parts.journal.commit(decide)
         return tuple(entry.kind.partition(".")[0] for entry in entries if entry.kind.endswith(".released"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from remediator.core.entries import AnyFact, Entry
 from remediator.core.state import Moment, State
-from remediator.engine.scribe import Page
+from remediator.engine.scribe import Entail, Page, Scribe
 from remediator.errors import RefusedRecord
 
 Decider = Callable[[State, Moment], Sequence[AnyFact]]
@@ -33,6 +33,22 @@ class Draft:
     def wishes(self) -> list[Wish]:
         """Those who wait for this commit."""
         return [wish for wish, _entries in self.answers]
+
+
+def drafted(page: Page, moment: Moment, wishes: Sequence[Wish], scribe: Scribe, entail: Entail) -> Draft:
+    """Asks all who wait, each on what the earlier ones leave on the page; who decides on nothing has their answer."""
+    answers: list[tuple[Wish, tuple[Entry, ...]]] = []
+    for wish in wishes:
+        try:
+            entries = scribe.write(page, moment, wish.decider(page.state, moment), entail)
+        except Exception as fault:  # noqa: BLE001  (a decider that breaks fails its caller, not the lane)
+            fail(wish, fault)
+            continue
+        if entries:
+            answers.append((wish, entries))
+        elif not wish.done.done():
+            wish.done.set_result(())
+    return Draft(page, answers)
 
 
 def without(draft: Draft, refusal: RefusedRecord, told: Callable[[str], None]) -> list[Wish]:

@@ -21,7 +21,8 @@ from remediator.core.leases import holders
 from remediator.core.snapshots import thaw
 from remediator.core.state import Moment, State
 from remediator.engine.action_log import rows_of
-from remediator.engine.drafts import Decider, Draft, Wish, fail, without
+from remediator.engine.clocks import Clocks
+from remediator.engine.drafts import Decider, Draft, Wish, drafted, fail, without
 from remediator.engine.history import History, check_start, first_effect, require_beginning
 from remediator.engine.packing import sealed
 from remediator.engine.scribe import Entail, Page, Scribe
@@ -56,16 +57,25 @@ class Journal:
     """State and store, kept together. `head` is the signed end; `state` is what folding up to it gives."""
 
     def __init__(
-        self, store: Store, clock: Clock, *, key: bytes, replica: str, boot: str, marks: HighWater | None = None
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        key: bytes,
+        replica: str,
+        boot: str,
+        host: str = "",
+        marks: HighWater | None = None,
     ) -> None:
         self.store = store
         self.history = History(store, clock, marks)
         self._clock = clock
         self._key = key
         self.boot = boot
+        self.clocks = Clocks(clock, boot, host)
         self.alone = True
         self._look_wanted = False
-        self._scribe = Scribe(key=key, replica=replica, boot=boot)
+        self._scribe = Scribe(key=key, replica=replica, boot=boot, host=host)
         self._saved = self._saved_before = 0
         self._served = 0
         self._wishes: deque[Wish] = deque()
@@ -91,6 +101,7 @@ class Journal:
         require_beginning(self.state, info.start)
         await self._catch_up()
         check_start(self.state, info.start)
+        self.clocks.begin(self.state)
         loss = lost or await self.history.loss(info.store_id, info.start, self.state, self.head)
         await self._begin(info, loss, self._gone() if lost else frozenset())
         self.history.note(self.state, self.head)
@@ -191,8 +202,8 @@ class Journal:
         self._entail = entail
 
     def moment(self) -> Moment:
-        """Now, by both clocks."""
-        return Moment(self._clock.now(), self._clock.monotonic(), self.boot)
+        """Now, by all clocks."""
+        return self.clocks.moment(self.state)
 
     # ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────────────
     def commit(self, decider: Decider) -> Awaitable[tuple[Entry, ...]]:
@@ -281,7 +292,7 @@ class Journal:
         conflicts = 0
         while conflicts < CONFLICTS:
             draft = self._decide(wishes)
-            if not draft.answers and not self.last_error:
+            if not draft.page.entries and not self.last_error:
                 return  # after an error even an empty append is made: it shows whether the store is back
             wishes = draft.wishes
             try:
@@ -338,20 +349,9 @@ class Journal:
         return fresh
 
     def _decide(self, wishes: Sequence[Wish]) -> Draft:
-        page = Page(self.state, self.head)
-        moment = self.moment()
-        answers: list[tuple[Wish, tuple[Entry, ...]]] = []
-        for wish in wishes:
-            try:
-                entries = self._scribe.write(page, moment, wish.decider(page.state, moment), self._entail)
-            except Exception as fault:  # noqa: BLE001  (a decider that breaks fails its caller, not the lane)
-                fail(wish, fault)
-                continue
-            if entries:
-                answers.append((wish, entries))
-            elif not wish.done.done():
-                wish.done.set_result(())
-        return Draft(page, answers)
+        page, moment = Page(self.state, self.head), self.moment()
+        self._scribe.write(page, moment, self.clocks.steps(self.state, moment), self._entail)
+        return drafted(page, moment, wishes, self._scribe, self._entail)
 
     # ── appending ────────────────────────────────────────────────────────────────────────────────────────────────────
     async def _append(self, draft: Draft) -> None:
@@ -373,6 +373,7 @@ class Journal:
 
     def _publish(self, entries: Sequence[Entry], before: State) -> None:
         self.history.note(self.state, self.head)
+        self.clocks.told(entries)
         for listener in self._listeners if entries else ():
             listener(entries, before, self.state)
 

@@ -2,29 +2,28 @@
 
 It sleeps a second at a time and sees how much longer that took (a blocking call, a machine without breath, a process that
 was stopped). More than two seconds late: no new intents until a whole second has passed in time, for it could not keep
-deadlines. Each turn also compares the clocks: a wall clock that was stepped is told, while limits, pauses and undos go by
-the clock that is safer for each of them.
+deadlines. Each turn also looks whether a clock was stepped: that has to be on record, also where nothing else is written.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
+from remediator.core.entries import Entry
 from remediator.core.leases import MOST_LAG
 from remediator.engine.parts import Parts
 
 EVERY = 1.0
-# By how much the wall and the monotonic clock may move apart in one turn (s; reliability.md G5).
-MOST_DRIFT = 2.0
 
 
 class LagWatch:
-    """Watches the loop that it runs in. `told` learns of every measurement (s), `stepped` by how much the wall clock was."""
+    """Watches the loop that it runs in. `told` learns of every measurement (s)."""
 
-    def __init__(self, parts: Parts, told: Callable[[float], None], stepped: Callable[[float], None]) -> None:
+    def __init__(self, parts: Parts, told: Callable[[float], None]) -> None:
         self._parts = parts
         self._told = told
-        self._stepped = stepped
+        self._telling: asyncio.Future[tuple[Entry, ...]] | None = None
         self._slept: float | None = None
         self._late = False
 
@@ -40,14 +39,18 @@ class LagWatch:
         clock = self._parts.clock
         try:
             while True:
-                self._slept, wall = clock.monotonic(), clock.now()
+                self._slept = clock.monotonic()
                 await clock.sleep(EVERY)
-                passed = clock.monotonic() - self._slept
-                self._look(passed - EVERY)
-                if abs(step := clock.now() - wall - passed) > MOST_DRIFT:
-                    self._stepped(step)
+                self._look(clock.monotonic() - self._slept - EVERY)
+                self._look_at_clocks()
         finally:
             self._slept, self._late = None, False
+
+    def _look_at_clocks(self) -> None:
+        """Not awaited, for a store that hangs is no lag; one append at a time is asked for, until a step is on record."""
+        journal = self._parts.journal
+        if journal.clocks.stepped() and (self._telling is None or self._telling.done()):
+            self._telling = asyncio.ensure_future(journal.commit(lambda _state, _moment: ()))
 
     def _look(self, lag: float) -> None:
         was, self._late = self._late, lag > MOST_LAG

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -36,6 +37,7 @@ class Config:
     max_runs: int = 10
     queue: int = 50_000  # notifications that may wait for a decision before intake answers 503
     fleet: FleetLimits = FleetLimits()
+    clock_hold: float = math.inf  # s; a step of a clock holds for one longest window, and at most for this
     lapse_after: float = 28_800.0  # s without a word of a firing alert: twice Alertmanager's default repeat interval
 
 

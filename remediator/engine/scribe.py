@@ -20,6 +20,7 @@ from remediator.core.entries import (
     decode,
     encode,
     kind_of,
+    placed_at,
 )
 from remediator.core.fold import fold
 from remediator.core.state import Incident, Moment, State
@@ -40,12 +41,13 @@ class Page:
 
 
 class Scribe:
-    """Writes pages. `key` signs; `replica` and `boot` say who wrote."""
+    """Writes pages. `key` signs; `replica`, `boot` and `host` say who wrote, and by whose clock."""
 
-    def __init__(self, *, key: bytes, replica: str, boot: str) -> None:
+    def __init__(self, *, key: bytes, replica: str, boot: str, host: str = "") -> None:
         self._key = key
         self._replica = replica
         self._boot = boot
+        self._host = host
         self._count = 0
 
     def write(self, page: Page, moment: Moment, facts: Sequence[AnyFact], entail: Entail) -> tuple[Entry, ...]:
@@ -77,11 +79,13 @@ class Scribe:
             boot=self._boot,
             replica=self._replica,
             fact=fact,
+            host=self._host,
         )
         seq = head.seq + 1
         try:
             body = encode(draft)
-            entry = _entry(seq, draft) if isinstance(fact, NotificationReceived) else decode(seq, body)
+            # a notification is not read again: it is large, and its bytes were read when it came
+            entry = placed_at(seq, draft) if isinstance(fact, NotificationReceived) else decode(seq, body)
         except (TypeError, ValueError, OverflowError) as fault:
             raise IllegalEntry(f"'{kind_of(fact)}' cannot be written so that it can be read again: {fault}") from fault
         record = Record(
@@ -97,10 +101,3 @@ class Scribe:
             claims=claims_of(fact),
         )
         return record, entry
-
-
-def _entry(seq: int, draft: Draft) -> Entry:
-    """The same without reading it again: a notification is large, and its bytes were read when it came."""
-    return Entry(
-        seq=seq, id=draft.id, at=draft.at, mono=draft.mono, boot=draft.boot, replica=draft.replica, fact=draft.fact
-    )

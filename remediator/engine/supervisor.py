@@ -13,6 +13,7 @@ from typing import Any
 from remediator.core import entries as e
 from remediator.core.consequences import ENTAILING, consequences
 from remediator.core.state import WAITING, Moment, State
+from remediator.engine.clocks import longest
 from remediator.engine.desk import Desk
 from remediator.engine.drafts import Decider
 from remediator.engine.intake import Intake
@@ -59,6 +60,7 @@ class Engine:
         self._working = False
         parts.journal.entail(self._entail)
         parts.journal.listen(self._on_commit)
+        parts.journal.clocks.lasts = lambda state: min(longest(state), parts.config.clock_hold)
 
     def _entail(self, before: State, after: State, fact: e.AnyFact) -> Sequence[e.AnyFact]:
         if type(fact) not in ENTAILING:
@@ -133,7 +135,7 @@ class Engine:
         match fact:
             case e.RunPlanned():
                 self._drive(fact.run)
-            case e.RuleRestored() | e.PauseCleared() | e.ConfigLoaded() | e.StormEnded():
+            case e.RuleRestored() | e.PauseCleared() | e.ConfigLoaded() | e.StormEnded() | e.ClockReleased():
                 self._wake_waiting(after)
                 self.parts.ring(SCHEDULE_BELL)
             case e.RunEnded() | e.RunParked():  # locks may be free now
@@ -146,7 +148,7 @@ class Engine:
             case e.UndoConcluded():
                 self.parts.ring(UNDO_BELL)
                 self.parts.ring(fact.run)
-            case e.PauseSet() | e.StormBegan():
+            case e.PauseSet() | e.StormBegan() | e.ClockAnomaly():
                 self.parts.ring(TIMER_BELL)
             case e.NotificationDisposed():
                 self._wake_concerned(fact, after)

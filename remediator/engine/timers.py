@@ -8,7 +8,7 @@ from remediator.core import entries as e
 from remediator.core.fleet import calm_in, enforced, matched_within
 from remediator.core.forgetting import keep_for, sweep
 from remediator.core.reminders import due, passed
-from remediator.core.state import EpisodeStatus, Moment, Run, RunStatus, State
+from remediator.core.state import CLOCK, EpisodeStatus, Moment, Run, RunStatus, State
 from remediator.core.telling import clock_time, length
 from remediator.engine.parts import Parts
 from remediator.errors import StoreError
@@ -41,6 +41,8 @@ class Timers:
                     await self._parts.journal.commit(self._reminders)
                 if self._storm_over(self._parts.journal.state, self._parts.journal.moment()):
                     await self._parts.journal.commit(self._storm_over)
+                if self._clock_over(self._parts.journal.state, self._parts.journal.moment()):
+                    await self._parts.journal.commit(self._clock_over)
                 if self._lapsed(self._parts.journal.state, self._parts.journal.moment()):
                     await self._parts.journal.commit(self._lapsed)
                 await self._sweep()
@@ -54,6 +56,7 @@ class Timers:
         calm = calm_in(state, storm, moment)
         often = TRY_EVERY if self._parts.journal.last_error else LOOK_EVERY
         ends = [pause.left(moment) for pause in state.pauses.values()]
+        ends += [hold.left(moment) for hold in (state.holds.get(CLOCK),) if hold is not None]
         parked = state.runs.values()
         calls = [
             due(run.parked_at, run.reminded + 1) - now for run in parked if run.parked_at is not None and _waits(run)
@@ -95,6 +98,14 @@ class Timers:
         rest = f"new runs begin after a rest of {length(limits.cooldown)}"
         reason = f"{seen} alerts began to fire within {length(limits.episodes.window)}; {rest}"
         return [e.StormEnded(episodes=seen, reason=reason)]
+
+    def _clock_over(self, state: State, moment: Moment) -> Sequence[e.AnyFact]:
+        hold = state.holds.get(CLOCK)
+        if hold is None or hold.left(moment) > 0:
+            return []
+        return [
+            e.ClockReleased(by="clock", reason=f"{length(hold.lasts)} have passed since {clock_time(hold.since.at)}")
+        ]
 
     def _lapsed(self, state: State, moment: Moment) -> Sequence[e.AnyFact]:
         after = self._parts.config.lapse_after

@@ -6,6 +6,7 @@ from remediator.core.facts import Guard
 from remediator.guards.blast_radius import BlastRadiusGuard
 from remediator.guards.breaker import BreakerGuard
 from remediator.guards.budget import BudgetGuard
+from remediator.guards.clock import ClockGuard
 from remediator.guards.concurrency import ConcurrencyGuard
 from remediator.guards.cooldown import CooldownGuard
 from remediator.guards.evidence import RequireGuard, StillFiringGuard, WhenGuard
@@ -33,6 +34,7 @@ def all_guards() -> tuple[Guard, ...]:
         ModeGuard(),
         PauseGuard(),
         SafeModeGuard(),
+        ClockGuard(),
         RoomGuard(),
         BreakerGuard(),
         InhibitedByGuard(),

@@ -23,7 +23,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\
 def level_of(fact: e.AnyFact) -> str:
     """`error` when a person has to look, `warning` when something was held back, refused or did not work, else `info`."""
     match fact:
-        case e.SafeModeEntered():
+        case e.SafeModeEntered() | e.ClockAnomaly():
             return "error"
         case e.RuleDemoted() | e.RunParked() | e.RunReminded() | e.Escalated() | e.Quarantined() | e.ConfigRefused():
             return "error"
@@ -55,7 +55,7 @@ def _is_warning(fact: e.AnyFact) -> bool:
             return True
         case e.ScheduleDue():
             return fact.disposition != "planned"
-        case e.PauseSet() | e.RunRelapsed() | e.SafeModeReleased():
+        case e.PauseSet() | e.RunRelapsed() | e.SafeModeReleased() | e.ClockReleased():
             return True
         case _:
             return False

@@ -74,7 +74,8 @@ class Metrics:
 
     def _brakes(self) -> None:
         self.safe_mode = self._gauge("safe_mode", "1 while safe mode stands: history was lost and nothing begins")
-        self.clock_steps = self._count("clock_steps", "How often the wall clock was found stepped by more than 2 s")
+        self.clock_steps = self._count("clock_steps", "How often a clock was found stepped by more than 2 s")
+        self.clock_hold = self._gauge("clock_hold", "1 while what is limited is held because a clock was stepped")
         self.lag = self._gauge("loop_lag_seconds", "How late the event loop was at the last look")
         self.held_back = self._gauge(
             "held_back_seconds", "How long the oldest run that guards hold back has waited", "rule"
@@ -130,7 +131,7 @@ def count(m: Metrics, entry: e.Entry, seen: Seen) -> None:
             _count_step(m, entry.at, fact, seen)
         case e.RunDecided() | e.RunEnded() | e.VerifyConcluded():
             _count_run(m, entry.at, fact, seen)
-        case e.StormBegan() | e.RunRelapsed() | e.RuleDemoted() | e.EffectLost():
+        case e.StormBegan() | e.RunRelapsed() | e.RuleDemoted() | e.EffectLost() | e.ClockAnomaly():
             _count_brakes(m, fact)
         case e.MessageOutcome():
             _count_message(m, fact)
@@ -151,8 +152,12 @@ def _count_message(m: Metrics, fact: e.MessageOutcome) -> None:
             m.messages_given_up.labels(fact.receiver).inc()
 
 
-def _count_brakes(m: Metrics, fact: e.StormBegan | e.RunRelapsed | e.RuleDemoted | e.EffectLost) -> None:
+def _count_brakes(
+    m: Metrics, fact: e.StormBegan | e.RunRelapsed | e.RuleDemoted | e.EffectLost | e.ClockAnomaly
+) -> None:
     match fact:
+        case e.ClockAnomaly():
+            m.clock_steps.inc()
         case e.StormBegan():
             m.storms.inc()
         case e.RunRelapsed():

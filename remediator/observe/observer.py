@@ -14,7 +14,7 @@ from remediator.core.holds import standing
 from remediator.core.leases import MOST_LAG
 from remediator.core.outcomes import Result
 from remediator.core.space import Room
-from remediator.core.state import SAFE_MODE, Moment, RunStatus, State
+from remediator.core.state import CLOCK, SAFE_MODE, Moment, RunStatus, State
 from remediator.core.telling import tell
 from remediator.core.verdicts import Answer
 from remediator.observe.log import Log, level_of
@@ -149,15 +149,6 @@ class Observer:
             self.log.line("info" if calm else "error", self._now(), sentence, kind="loop.lag")
         self._calm = calm
 
-    def clock_stepped(self, seconds: float) -> None:
-        """The wall clock was stepped by so much (s), or the machine slept."""
-        self.metrics.clock_steps.inc()
-        sentence = (
-            f"the wall clock was stepped by {seconds:+.1f}s (or the machine slept): "
-            "limits and pauses of this process go by the clock that moved less; see to its time service"
-        )
-        self.log.line("warning", self._now(), sentence, kind="clock.step")
-
     def tell_head(self, head: object) -> None:
         """Writes the journal's end as a log line: an anchor outside the store (G18)."""
         self.log.line("info", self._now(), "the journal ends here", kind="journal.head", head=str(head))
@@ -210,6 +201,7 @@ class Observer:
         m.overdue.set(sum(undo.due_at + OVERDUE < now for undo in state.undos.values()))
         holds = standing(state, self.moment()) if self.moment is not None else ()
         m.safe_mode.set(any(hold.word == SAFE_MODE for hold in holds))
+        m.clock_hold.set(any(hold.word == CLOCK for hold in holds))
         m.pending.set(len(state.pending))
         waiting = Counts(one.receiver for one in state.outbox.values())
         for name in self._receivers | waiting.keys():

@@ -229,7 +229,7 @@ class _Play:
         live = LiveEffects(actions, self.clock)
         routes = {severity: (severity,) for severity in SEVERITIES}
         return Parts(
-            journal=Journal(self.store, self.clock, key=KEY, replica="test", boot=f"boot-{self.boots}"),
+            journal=Journal(self.store, self.clock, key=KEY, replica="test", boot=f"boot-{self.boots}", host="host"),
             clock=self.clock,
             config=Config(
                 ruleset=self.ruleset,

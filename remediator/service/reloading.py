@@ -78,6 +78,7 @@ class RuleLoader:
             max_runs=settings.limits.max_runs,
             fleet=settings.limits.fleet,
             queue=settings.limits.queue,
+            clock_hold=settings.limits.clock_hold,
             lapse_after=settings.limits.lapse_after,
         )
 

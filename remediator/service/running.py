@@ -83,9 +83,7 @@ async def _work(built: Built, listener: socket.socket) -> int:
         asyncio.ensure_future(BreakGlass(built.storage / "PAUSED", built.engine.parts).watch()),
         asyncio.ensure_future(_reload_on_signal(built, reload)),
         asyncio.ensure_future(built.anchoring.watch()),
-        asyncio.ensure_future(
-            LagWatch(built.engine.parts, built.observer.lagged, built.observer.clock_stepped).watch()
-        ),
+        asyncio.ensure_future(LagWatch(built.engine.parts, built.observer.lagged).watch()),
     ]
     tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(built.engine.run(__version__)), *watching, web, lane]
     stopping = asyncio.ensure_future(stop.wait())

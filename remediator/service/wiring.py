@@ -43,7 +43,7 @@ from remediator.stores.archive import GzipArchive
 from remediator.stores.high_water import HighWaterFile
 from remediator.stores.memory import MemoryStore
 from remediator.stores.sqlite import SqliteStore
-from remediator.system import SystemClock, journal_key, new_boot
+from remediator.system import SystemClock, journal_key, machine_boot, new_boot
 from remediator.web.app import WebApp, create_app
 from remediator.web.listening import CannotStart, address_of
 from remediator.web.options import WebOptions
@@ -137,9 +137,8 @@ def _journal(storage: Path, clock: Clock) -> Journal:
             f"{fault.filename or storage}: {fault.strerror}; storage.path must be a directory that this user may write"
         ) from None
     marks = HighWaterFile(storage.with_name(storage.name + ".high-water"))
-    return Journal(
-        SqliteStore(path), clock, key=key, replica=platform.node() or "replica", boot=new_boot(), marks=marks
-    )
+    replica, host = platform.node() or "replica", machine_boot()
+    return Journal(SqliteStore(path), clock, key=key, replica=replica, boot=new_boot(), host=host, marks=marks)
 
 
 def _anchoring(settings: Settings, journal: Journal, observer: Observer, clock: Clock) -> Anchoring:

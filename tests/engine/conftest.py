@@ -344,6 +344,7 @@ class Rig:
     starts: int = 0
     file: Store | None = None  # a store of another kind, instead of `store`
     marks: HighWater | None = None
+    host: str = "host"  # all engines run on one machine
 
     alert, body = staticmethod(alert), staticmethod(body)  # the tests' vocabulary
     rule, playbook, step = staticmethod(rule), staticmethod(playbook), staticmethod(step)
@@ -370,6 +371,7 @@ class Rig:
                 key=KEY,
                 replica="r1",
                 boot=f"boot{self.starts}",
+                host=self.host,
                 marks=self.marks,
             ),
             clock=self.clock,

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from remediator.core import entries as e
 from remediator.core.leases import MOST_LAG
 from remediator.core.outcomes import Look, Observation
 from remediator.engine.lag import EVERY, LagWatch
+from remediator.stores.faults import Fault
 
 if TYPE_CHECKING:
     from remediator.engine.supervisor import Engine
@@ -19,12 +21,10 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def watched(rig: Rig, engine: Engine, steps: list[float] | None = None) -> AsyncIterator[list[float]]:
-    """The watch at work in this engine; gives what it told. `steps` gets those of the wall clock."""
+async def watched(rig: Rig, engine: Engine) -> AsyncIterator[list[float]]:
+    """The watch at work in this engine; gives what it told."""
     told = list[float]()
-    task = asyncio.ensure_future(
-        LagWatch(engine.parts, told.append, (steps if steps is not None else []).append).watch()
-    )
+    task = asyncio.ensure_future(LagWatch(engine.parts, told.append).watch())
     await rig.clock.settle()
     try:
         yield told
@@ -104,12 +104,29 @@ async def test_a_watch_that_has_ended_holds_nothing_up(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(("step", "told_of"), [(3600.0, [3600.0]), (-60.0, [-60.0]), (1.5, []), (-1.5, [])])
-async def test_a_step_of_the_wall_clock_is_told_once_and_is_no_lag(rig: Rig, step: float, told_of: list[float]) -> None:
-    steps = list[float]()
-    async with rig.engine() as engine, watched(rig, engine, steps) as told:
+async def test_a_step_of_the_wall_clock_is_on_record_once_and_is_no_lag(
+    rig: Rig, step: float, told_of: list[float]
+) -> None:
+    async with rig.engine() as engine, watched(rig, engine) as told:
         await rig.clock.run(3.5)
         rig.clock.wall += step
         block(rig, 0.2)  # a little late beside it: that is no step
         await rig.clock.run(5.0)
+        steps = [fact.step for fact in await rig.facts() if isinstance(fact, e.ClockAnomaly)]
         assert steps == pytest.approx(told_of)
         assert max(told) < MOST_LAG
+
+
+async def test_a_step_that_the_store_does_not_take_is_asked_for_once_at_a_time_and_written_when_it_does(
+    rig: Rig,
+) -> None:
+    async with rig.engine() as engine, watched(rig, engine):
+        faults = rig.store.faults
+        faults.begin(Fault.FAIL_BEFORE)
+        rig.clock.wall += 60.0
+        await rig.clock.run(10.0)
+        assert engine.parts.journal.waiting == 0
+        assert "clock.anomaly" not in await rig.kinds()
+        faults.end()
+        await rig.clock.run(10.0)
+        assert (await rig.kinds()).count("clock.anomaly") == 1

@@ -133,6 +133,7 @@ async def place(lived: Place, tmp_path: Path, rig: Rig) -> Place:
     fresh = type(rig)()
     rig.clock, rig.world, rig.starts = fresh.clock, fresh.world, 100
     rig.clock.wall += 24 * 3600.0
+    rig.host = "host after a boot"
     found = Place(tmp_path / "place")
     use(rig, found)
     return found

@@ -47,7 +47,7 @@ class Build:
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
     def moment(self, after: float = 0.0, *, boot: str = "boot-1", step: float = 0.0) -> Moment:
         """`after` seconds past the start; `step` is by how much the wall clock was stepped since."""
-        return Moment(START + after + step, 1000.0 + after, boot)
+        return Moment(START + after + step, 1000.0 + after, boot, steady=START + after)
 
     # ── what Alertmanager sends ──────────────────────────────────────────────────────────────────────────────────────
     def fixture(self, name: str) -> bytes:

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 from collections.abc import Sequence
+from functools import partial
 from urllib.parse import quote
 
 import msgspec
@@ -17,7 +18,7 @@ from remediator.core.alerts import AlertStatus
 from remediator.core.fold import fold
 from remediator.core.outcomes import EffectClass, Outcome, Result, UndoOutcome, UndoResult, ok, unknown
 from remediator.core.plans import Plan, PlannedGuards, PlannedLimit, PlannedStep
-from remediator.core.state import State
+from remediator.core.state import Moment, State
 from remediator.core.verdicts import allow, defer
 from remediator.observe import Log, Observer, Redactor, level_of
 
@@ -472,9 +473,14 @@ def test_a_late_loop_is_measured_and_told_when_it_begins_and_when_it_is_over() -
     assert "2.5s behind its time" in str(told.lines[0])
 
 
-def test_a_step_of_the_wall_clock_is_counted_and_told_by_how_much() -> None:
+def test_a_step_of_a_clock_is_an_error_line_and_counted_and_what_it_holds_is_shown_while_it_does() -> None:
     told = Told()
-    told.observer.clock_stepped(-3600.04)
+    step = e.ClockAnomaly(clock="wall", step=-3600.0, since=START, reason="stepped", lasts=100.0)
+    told.commit(step)
+    assert [(line["level"], line["kind"]) for line in told.lines] == [("error", "clock.anomaly")]
     assert told.metric("clock_steps_total") == 1
-    assert [(line["level"], line["kind"]) for line in told.lines] == [("warning", "clock.step")]
-    assert "stepped by -3600.0s" in str(told.lines[0])
+    shown = []
+    for after in (0.0, 99.0, 100.0):
+        told.observer.moment = partial(Moment, START + after, after, "b")
+        shown.append(told.metric("clock_hold"))
+    assert shown == [1, 1, 0]

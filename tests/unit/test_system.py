@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from remediator.errors import StoreRefused
-from remediator.system import KEY_BYTES, SystemClock, journal_key, new_boot
+from remediator.system import KEY_BYTES, SystemClock, journal_key, machine_boot, new_boot
 
 
 async def test_the_clocks_go_on_and_the_second_never_back() -> None:
@@ -61,3 +61,17 @@ def test_what_is_no_key_is_neither_used_nor_replaced(tmp_path: Path, text: str) 
 def test_a_key_that_cannot_be_read_is_refused_with_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(StoreRefused, match="cannot be read: Is a directory; let this user read it"):
         journal_key(tmp_path, journal_exists=True)
+
+
+def test_a_boot_of_a_machine_has_one_name_and_another_clock_another(tmp_path: Path) -> None:
+    boot, offsets = tmp_path / "boot_id", tmp_path / "timens_offsets"
+    assert machine_boot(boot, offsets) == ""
+    boot.write_text("6d0e2bb0-5b1c-4d7b-9a4e-2f3f4f1f0c11\n")
+    names = [machine_boot(boot, offsets), machine_boot(boot, offsets)]
+    offsets.write_text("monotonic 3600 0\nboottime 0 0\n")
+    names.append(machine_boot(boot, offsets))
+    boot.write_text("0e7a3f0b-88a1-4f6a-b2f1-0c3f5d7e9a22\n")
+    names.append(machine_boot(boot, offsets))
+    assert names[0] == names[1]
+    assert len(set(names)) == 3
+    assert all(len(name) == 12 and "6d0e2bb0" not in name for name in names)

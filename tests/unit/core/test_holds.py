@@ -1,21 +1,33 @@
-"""What holds everything back, and for how long: safe mode after lost history (G16)."""
+"""What holds everything back, and for how long: safe mode after lost history (G16), a stepped clock (G5)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from remediator.core import entries as e
 from remediator.core.consequences import Routing, consequences
-from remediator.core.holds import Standing, safe_mode, standing
+from remediator.core.fleet import enforced
+from remediator.core.holds import Standing, clock_hold, safe_mode, standing
 from remediator.core.state import Hold, RunStatus, State
-from remediator.core.verdicts import defer
+from remediator.core.verdicts import Answer, defer
+from remediator.guards.clock import ClockGuard
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Build
 
 LOST = e.SafeModeEntered(reason="entry 12 is gone", lasts=100.0)
+
+
+STEPPED = e.ClockAnomaly(
+    clock="wall",
+    step=3600.0,
+    since=1_795_515_999.0,
+    reason="the wall clock was stepped by +3600.0 s (or the machine slept)",
+    lasts=enforced(86_400.0),
+)
 
 
 def told(hold: Standing | None) -> tuple[str, float | None]:
@@ -60,7 +72,7 @@ def test_the_wall_clock_does_not_shorten_the_wait(build: Build) -> None:
 
 
 def test_a_release_of_nothing_changes_nothing(build: Build) -> None:
-    state = build.fold(State(), e.SafeModeReleased(by="ana", reason="-"))
+    state = build.fold(State(), e.SafeModeReleased(by="ana", reason="-"), e.ClockReleased(by="ana", reason="-"))
     assert not state.holds
 
 
@@ -69,14 +81,15 @@ def test_a_release_of_nothing_changes_nothing(build: Build) -> None:
     [
         e.SafeModeReleased(by="ana", reason="-"),
         e.SafeModeReleased(by="ana", reason="-", at_once=True),
+        e.ClockReleased(by="ana", reason="-"),
     ],
 )
-def test_whoever_waited_looks_again_after_a_release(build: Build, release: e.SafeModeReleased) -> None:
+def test_whoever_waited_looks_again_after_a_release(build: Build, release: e.AnyFact) -> None:
     until = build.zero + 900.0
     held = e.RunDecided(
         incident="inc-1", run="inc-1.1", answer="defer", verdicts=(defer("clock", "-", until),), until=until
     )
-    state = build.fold(State(), *build.open(), held, LOST)
+    state = build.fold(State(), *build.open(), held, LOST, STEPPED)
     assert state.runs["inc-1.1"].not_before == until
     run = build.fold(state, release).runs["inc-1.1"]
     assert (run.status, run.not_before) == (RunStatus.DEFERRED, None)
@@ -107,3 +120,64 @@ def test_a_second_loss_begins_the_wait_anew(build: Build) -> None:
     state = build.fold(state, LOST, after=90.0)
     hold: Hold = state.holds["safe_mode"]
     assert (hold.since.at, hold.released_by) == (build.zero + 90.0, "")
+
+
+# ── the clock ────────────────────────────────────────────────────────────────────────────────────────────────────────
+def test_a_stepped_clock_holds_for_one_longest_window_and_says_so_and_clears_by_itself(build: Build) -> None:
+    state = build.fold(State(), STEPPED)
+    assert told(clock_hold(state, build.moment(40.0))) == (
+        (
+            "the wall clock was stepped by +3600.0 s (or the machine slept), seen 2026-11-24 10:26:40Z; "
+            "what is limited is held until 2026-11-25 10:41:05Z (one longest window), "
+            "or until a named person releases it: remediator release --reason TEXT"
+        ),
+        build.zero + 87_265.0,
+    )
+    assert clock_hold(state, build.moment(87_264.9)) is not None
+    assert clock_hold(state, build.moment(87_265.0)) is None
+    assert clock_hold(State(), build.moment()) is None
+
+
+def test_a_hold_that_the_settings_cut_short_says_which_setting(build: Build) -> None:
+    state = build.fold(State(), msgspec.structs.replace(STEPPED, lasts=300.0))
+    assert "held until 2026-11-24 10:31:40Z (limits.clock_hold), or" in told(clock_hold(state, build.moment()))[0]
+
+
+def test_another_step_begins_the_wait_of_the_clock_anew_and_a_release_ends_it(build: Build) -> None:
+    state = build.fold(build.fold(State(), STEPPED), STEPPED, after=1000.0)
+    assert clock_hold(state, build.moment(87_265.0 + 999.0)) is not None
+    assert clock_hold(build.fold(state, e.ClockReleased(by="ana", reason="NTP")), build.moment(1001.0)) is None
+
+
+def test_neither_clock_shortens_the_wait_of_the_clock(build: Build) -> None:
+    state = build.fold(State(), STEPPED)
+    assert clock_hold(state, build.moment(1.0, step=1e6)) is not None
+    assert clock_hold(state, build.moment(90_000.0, step=-10_000.0)) is not None
+
+
+def test_all_holds_are_told_the_stricter_first(build: Build) -> None:
+    state = build.fold(State(), STEPPED, LOST)
+    assert [hold.word for hold in standing(state, build.moment(1.0))] == ["safe_mode", "clock"]
+    assert standing(State(), build.moment()) == ()
+
+
+def test_a_step_calls_people_and_more_of_them_while_it_holds_do_not(build: Build) -> None:
+    routing = Routing(escalate=("people",))
+    state = build.fold(State(), STEPPED)
+    (escalated,) = consequences(State(), state, STEPPED, build.planner(), routing)
+    assert isinstance(escalated, e.Escalated)
+    assert escalated.reason.startswith("clock: the wall clock was stepped by +3600.0 s (or the machine slept), seen ")
+    again = build.fold(state, STEPPED, after=5.0)
+    assert consequences(state, again, STEPPED, build.planner(), routing) == []
+    later = build.fold(state, STEPPED, after=90_000.0)
+    assert len(consequences(state, later, STEPPED, build.planner(), routing)) == 1
+
+
+def test_the_clock_guard_defers_what_is_limited_until_the_hold_clears(build: Build) -> None:
+    guard, state = ClockGuard(), build.fold(State(), STEPPED)
+    for dry in (False, True):
+        verdict = guard.check(build.facts(state, build.run(dry=dry), moment=build.moment(1.0)))
+        assert (verdict.guard, verdict.answer) == ("clock", Answer.DEFER)
+        assert verdict.until == build.zero + 87_265.0
+    allowed = guard.check(build.facts(moment=build.moment()))
+    assert (allowed.answer, allowed.sentence) == (Answer.ALLOW, "the clocks agree")

@@ -91,6 +91,14 @@ TOLD = {
         ),
     ),
     "safe_mode.released": ("safe mode", "released by ana, at once: the old copy is what we want"),
+    "clock.anomaly": (
+        "clock",
+        (
+            "the wall clock was stepped by +3600.0 s (or the machine slept); what is limited is held for 1d14m25s "
+            "(remediator release)"
+        ),
+    ),
+    "clock.released": ("clock", "released by ana: chrony set it right"),
     "quarantined": ("quarantined", "notification 6: KeyError: 'x'"),
 }  # fmt: skip
 

@@ -253,14 +253,14 @@ def test_a_run_by_its_schedule_needs_no_alert(build: Build) -> None:
 # ── all of them ──────────────────────────────────────────────────────────────────────────────────────────────────────
 def test_every_guard_has_a_name_and_says_what_it_is_for() -> None:
     guards = all_guards()
-    assert len({guard.name for guard in guards}) == len(guards) == 24
+    assert len({guard.name for guard in guards}) == len(guards) == 25
     assert all(re.fullmatch(r"[a-z_]+", guard.name) and guard.summary for guard in guards)
 
 
 def test_with_nothing_against_it_every_guard_allows_and_says_what_it_looked_at(build: Build) -> None:
     decision = ask_guards(all_guards(), build.facts())
     assert decision.answer is ALLOW
-    assert len(decision.verdicts) == 24
+    assert len(decision.verdicts) == 25
     assert all(verdict.sentence for verdict in decision.verdicts)
 
 
