@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from remediator.core import entries as e
 from remediator.core.fold import fold
 from remediator.core.outcomes import Result
-from remediator.core.state import State
+from remediator.core.state import Moment, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.sim.target import Target
 
 WINDOW, MOST = 600.0, 2
+LATE = 3900.0  # s; a process may stand still for an hour, with an undo in its hands
 
 
 class Judge:
@@ -33,6 +34,8 @@ class Judge:
         self.issued: Counter[str] = Counter()
         self.late: set[str] = set()
         self.first: dict[str, float] = {}
+        self.due: dict[str, tuple[Moment | None, float]] = {}  # of each undo, in true time
+        self.belated: set[str] = set()
 
     def read(self, records: Sequence[Record], now: float) -> None:
         """Takes in what is new."""
@@ -41,6 +44,7 @@ class Judge:
             before, self.state = self.state, fold(self.state, entry)
             self.entries.append((now, entry))
             self._note(entry, before)
+            self._undos(now)
 
     def _note(self, entry: e.Entry, before: State) -> None:
         fact = entry.fact
@@ -73,6 +77,17 @@ class Judge:
             case _ if (run := before.runs.get(getattr(fact, "run", ""))) is not None:
                 after = self.state.runs[run.id].status
                 self.marks[f"{run.status} -> {after}"] += after is not run.status
+
+    def _undos(self, now: float) -> None:
+        """Temporary means temporary whatever wall clocks say; one that a run has in its hands is that run's business."""
+        for name, undo in self.state.undos.items():
+            since, due = self.due.get(name, (None, 0.0))
+            if since != undo.since:
+                assert undo.since is not None
+                self.due[name] = (undo.since, now + undo.at - undo.since.at)
+            elif now > due + LATE and undo.run not in self.state.runs and name not in self.belated:
+                self.belated.add(name)
+                self.faults.append(f"G10: {name} is {now - due:.0f} s late")
 
     def _intended(self, entry: e.Entry, fact: e.StepIntent, before: State) -> None:
         self.intents[fact.key] += 1
@@ -112,7 +127,7 @@ class Judge:
         if known is None or any(self.state.locks.get(lock) != run for lock in known.plan.locks):
             self.faults.append(f"G6: {key} arrived while it held no lock")
 
-    def conclude(self, acks: Sequence[tuple[int, bytes]], target: Target, *, stepped: bool) -> None:
+    def conclude(self, acks: Sequence[tuple[int, bytes]], target: Target) -> None:
         """AssertionError with all that was broken."""
         facts = {entry.seq: entry.fact for _, entry in self.entries}
         for seq, wire in acks:
@@ -125,8 +140,7 @@ class Judge:
         left = {key for key in target.standing if key.partition("/")[0] not in self.late}
         if left:
             self.faults.append(f"G10: {left} were left behind")
-        if not stepped:
-            self._windows()
+        self._windows()
         assert not self.faults, "\n".join(self.faults)
 
     def _outcomes(self, facts: Sequence[e.AnyFact]) -> None:

@@ -91,17 +91,23 @@ class SimLoop(asyncio.SelectorEventLoop):
 
 
 class SimClock:
-    """A replica's clocks: the wall may be stepped, the other one never."""
+    """A machine's clocks: the wall may be stepped, the other one only begins anew when it boots, which its name tells."""
 
-    def __init__(self, loop: SimLoop, wall: float) -> None:
+    def __init__(self, loop: SimLoop, wall: float, host: str) -> None:
         self._loop = loop
         self.wall = wall
+        self.boot(host)
+
+    def boot(self, host: str) -> None:
+        """The machine begins anew, under that name."""
+        self.host = host
+        self._booted = self._loop.time() - 5.0
 
     def now(self) -> float:
         return self.wall + self._loop.time()
 
     def monotonic(self) -> float:
-        return self._loop.time()
+        return self._loop.time() - self._booted
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.001, seconds))  # a real clock moves on, however short the rest

@@ -20,6 +20,7 @@ from remediator.actions.http_client import HttpClient
 from remediator.actions.targets import DockerTarget
 from remediator.core import entries as e
 from remediator.core import runs as r
+from remediator.core.clocks import step_between
 from remediator.core.consequences import Routing, consequences
 from remediator.core.facts import Evidence
 from remediator.core.occurrences import follow
@@ -40,7 +41,9 @@ from remediator.core.space import MIB, Room, SpaceLimits, shortage
 from remediator.core.state import Scheduled, State
 from remediator.core.telling import tell
 from remediator.core.verdicts import Verdict
+from remediator.engine.clocks import longest
 from remediator.errors import CorruptJournal
+from remediator.guards.clock import ClockGuard
 from remediator.guards.evidence import StillFiringGuard, WhenGuard
 from remediator.guards.room import RoomGuard
 from remediator.observe import Observer, Redactor
@@ -100,6 +103,15 @@ def _still_firing(build: Build) -> str:
 def _room(build: Build) -> str:
     low = shortage(Room(free=180 * MIB, total=50_000 * MIB), SpaceLimits(), "")
     return held(RoomGuard().check(build.facts(low=low)))
+
+
+def _clock(build: Build) -> str:
+    before = build.moment()
+    step = step_between(before, build.moment(1.0, step=3600.0))
+    assert step is not None
+    lasts = longest(State())
+    fact = e.ClockAnomaly(clock=step.clock, step=step.by, since=step.since, reason=step.reason, lasts=lasts)
+    return held(ClockGuard().check(build.facts(build.fold(State(), fact), moment=before)))
 
 
 def outcome(result: Result, sentence: str, step: int = 0) -> str:
@@ -162,13 +174,12 @@ async def _docker() -> str:
 
 
 SAID: tuple[Produce, ...] = (
-    _when, _still_firing, _room, _parked, _missed,
+    _when, _still_firing, _room, _clock, _parked, _missed,
     lambda _: outcome(Result.NOT_ISSUED, "connection refused"),
     lambda _: undone(UndoResult.FAILED, 1_795_516_000.0),
     lambda _: undone(UndoResult.FOREIGN),
     lambda _: logged(lambda log: log.append_failed("disk I/O error")),
     lambda _: logged(lambda log: log.lagged(3.1)),
-    lambda _: logged(lambda log: log.clock_stepped(3600.0)),
     lambda _: str(CorruptJournal(1204, "was changed")),
     lambda _: line(e.ConfigRefused(problems=("rules.yml:3:5: error",))),
     lambda _: line(e.ApprovalExpired(**OF)),
