@@ -31,10 +31,10 @@ class Released(msgspec.Struct, frozen=True):
 @person
 @connected
 def release(client: Client, reason: str, by: str, *, at_once: bool) -> None:
-    """Ends safe mode after lost history, and the hold after a step of a clock.
+    """Ends safe mode, or the hold after a step of a clock.
 
-    Find out first what was lost: log and messages name the entries that are gone, `log verify --anchors` compares.
-    After safe mode effects begin when the longest limiter window has passed since, for nobody can know what of the
+    Safe mode follows lost history. Find out first what is gone: log and messages name the entries, `log verify --anchors`
+    compares. After it effects begin when the longest limiter window has passed since, for nobody can know what of the
     limits was used up in what was lost. After a step of a clock, make sure that it is right; what is limited then
     begins at once. It would begin by itself after one longest window.
     """
