@@ -10,7 +10,7 @@ from tests.sim.simulator import Sim, play
 
 pytestmark = [pytest.mark.sim, pytest.mark.heavy]
 
-SEEDS = 150
+SEEDS = 180
 BOUND = 150  # within so many seeds each weaker design has to be found out
 
 # What the seeds of one commit have to come to, each at least once.
