@@ -79,6 +79,9 @@ class _WireAlert(msgspec.Struct):
     generatorURL: str = ""  # noqa: N815
 
 
+# A sender that says more than this were withheld counts wrongly; the number is only told and counted.
+MOST_WITHHELD = 1_000_000
+
 _notifications = msgspec.json.Decoder(_WireNotification)
 _alerts = msgspec.json.Decoder(_WireAlert)
 
@@ -94,7 +97,7 @@ def parse_notification(body: bytes) -> Notification:
     return Notification(
         receiver=wire.receiver,
         group_key=wire.groupKey,
-        truncated=wire.truncatedAlerts,
+        truncated=min(max(0, wire.truncatedAlerts), MOST_WITHHELD),
         external_url=wire.externalURL,
         alerts=tuple(parse_alert(raw) for raw in wire.alerts),
     )

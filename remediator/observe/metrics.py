@@ -169,7 +169,7 @@ def _count_brakes(
 
 
 def _count_alerts(m: Metrics, at: float, fact: e.NotificationDisposed, seen: Seen) -> None:
-    m.withheld.inc(fact.truncated)
+    m.withheld.inc(max(0, fact.truncated))  # journals of before have what senders wrote
     for alert in fact.alerts:
         m.alerts.labels(alert.status.value).inc()
         for disposal in alert.disposals:

@@ -276,7 +276,7 @@ def test_the_watchdog_is_seen_also_when_its_labels_are_not_repeated() -> None:
 def test_alerts_that_the_sender_withheld_are_counted() -> None:
     told = Told()
     told.commit(e.JournalOpened(store_id="s"))
-    for truncated in (0, 498, 2):
+    for truncated in (0, 498, -7, 2):
         told.commit(e.NotificationReceived(alerts=0, body=msgspec.Raw(b"{}")))
         told.commit(e.NotificationDisposed(notification=told.state.seq, alerts=(), truncated=truncated))
     assert told.metric("alerts_withheld_total") == 500

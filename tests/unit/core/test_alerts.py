@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from remediator.core import alerts
 from remediator.core.alerts import (
+    MOST_WITHHELD,
     Alert,
     AlertStatus,
     Malformed,
@@ -321,3 +322,10 @@ def test_a_boundary_between_name_and_value_cannot_be_moved() -> None:
 )
 def test_label_names_are_those_of_the_classic_data_model(text: str, good: bool) -> None:
     assert is_label_name(text) is good
+
+
+@pytest.mark.parametrize(("said", "taken"), [(-1, 0), (0, 0), (498, 498), (10**30, MOST_WITHHELD), (-(10**30), 0)])
+def test_a_number_of_withheld_alerts_that_cannot_be_is_taken_for_one_that_can(
+    build: Build, said: int, taken: int
+) -> None:
+    assert parse_notification(build.body(build.wire_alert(), truncated=said)).truncated == taken
