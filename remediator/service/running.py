@@ -25,6 +25,8 @@ from remediator.web.listening import CLIENTS, Server, listen_on, server_for, tol
 # does by itself, showed as pauses of 30 ms in the slowest answers of a storm.
 GC_THRESHOLDS = (20_000, 20, 20)
 
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
@@ -73,8 +75,8 @@ async def _serve(options: ServeOptions) -> int:
 async def _work(built: Built, listener: socket.socket) -> int:
     loop = asyncio.get_running_loop()
     stop, reload = asyncio.Event(), asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
+    for name in STOPPING:  # not the loop's own way: that would leave the default behind when the loop closes
+        signal.signal(name, lambda *_: loop.call_soon_threadsafe(stop.set))
     loop.add_signal_handler(signal.SIGHUP, reload.set)
     server = server_for(built.app)
     lane = asyncio.ensure_future(built.journal.run())
@@ -98,6 +100,8 @@ async def _work(built: Built, listener: socket.socket) -> int:
         await built.anchoring.publish()
     finally:
         await _end(stopping, *tasks)
+        for name in STOPPING:  # a second one must not kill a process that is about to end with 0
+            signal.signal(name, signal.SIG_IGN)
     return _report(tasks) if not clean else 0
 
 
