@@ -159,6 +159,23 @@ async def test_a_wall_clock_that_is_stepped_makes_no_effect_stay_longer_than_it_
         assert not rig.world.standing
 
 
+@pytest.mark.parametrize(("step", "host", "late"), [(-86_400.0, "host", 0.0), (-86_400.0, "after a boot", 600.0)])
+async def test_a_wall_clock_that_was_set_back_while_no_service_ran_delays_an_undo_by_what_nobody_saw_at_most(
+    rig: Rig, step: float, host: str, late: float
+) -> None:
+    rig.blemishes |= {"G10"}  # the judge goes by the wall clock
+    async with rig.engine() as engine:
+        left = await placed(rig, engine) - rig.clock.now()
+    await rig.clock.run(600.0)
+    rig.clock.wall += step
+    rig.host = host
+    async with rig.engine():
+        await rig.clock.run(left - 600.0 - D)
+        assert rig.world.standing
+        await rig.clock.run(late + 2 * D)
+        assert not rig.world.standing
+
+
 async def test_a_wall_clock_that_is_set_back_between_two_tries_delays_no_try(rig: Rig) -> None:
     rig.blemishes |= {"G10"}  # the judge goes by the wall clock
     async with rig.engine() as engine:

@@ -251,7 +251,9 @@ class Build:
     def entry(self, seq: int, fact: e.AnyFact, moment: Moment | None = None) -> e.Entry:
         """The fact with a place and a time."""
         now = moment or self.moment()
-        return e.Entry(seq=seq, id=f"e-{seq}", at=now.at, mono=now.mono, boot=now.boot, replica="one", fact=fact)
+        return e.Entry(
+            seq=seq, id=f"e-{seq}", at=now.at, mono=now.mono, boot=now.boot, host=now.host, replica="one", fact=fact
+        )
 
     def fold(self, state: State, *facts: e.AnyFact, after: float = 0.0, moment: Moment | None = None) -> State:
         """The state after these facts, all of one moment."""

@@ -10,6 +10,7 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from remediator.core import entries as e
+from remediator.core.clocks import placed
 from remediator.core.fleet import FleetLimits
 from remediator.core.plans import PlannedLimit
 from remediator.core.rules import Limit
@@ -38,12 +39,13 @@ class Asked(Protocol):
 
 @dataclass(frozen=True)
 class Move:
-    """Real seconds pass, the wall clock is stepped, the process restarts, and a run is asked for on a target."""
+    """Real seconds pass, the wall clock is stepped, process or machine begin anew, and a run is asked for on a target."""
 
     passes: float
     target: int = 0
     step: float = 0.0
     restart: bool = False
+    boots: bool = False
     lasts: float = 0.0
 
 
@@ -57,19 +59,22 @@ class Real:
     now: float = 0.0
     step: float = 0.0
     boot: int = 0
+    host: int = 0
     state: State = field(default_factory=State)
     started: list[tuple[float, str]] = field(default_factory=list)
     ended: list[tuple[float, str]] = field(default_factory=list)
 
     def moment(self) -> Moment:
         ticks = self.now * self.rate
-        return Moment(self.build.zero + ticks + self.step, 1000.0 * self.boot + ticks, f"boot-{self.boot}")
+        wall, mono = self.build.zero + ticks + self.step, ticks - 5000.0 * self.host
+        return placed(self.state, Moment(wall, mono, f"boot-{self.boot}", f"host-{self.host}"))
 
     def go(self, moves: Sequence[Move]) -> Real:
         for number, move in enumerate(moves, 1):
             self.now += move.passes
             self.step += move.step
-            self.boot += move.restart
+            self.boot += move.restart or move.boots
+            self.host += move.boots
             self.ask(number, move)
         return self
 
@@ -137,6 +142,19 @@ stepped = st.lists(st.builds(Move, passes=passing, target=st.integers(0, 3), ste
 restarted = st.lists(
     st.builds(Move, passes=passing, target=st.integers(0, 3), restart=st.booleans(), lasts=lasting), max_size=25
 )
+stepping_anywhere = st.sampled_from([0.0, 60.0, -60.0, 600.0, -600.0, 3600.0, -3600.0, 7200.0, -7200.0])
+anything = st.lists(
+    st.builds(
+        Move,
+        passes=passing,
+        target=st.integers(0, 3),
+        step=stepping_anywhere,
+        restart=st.booleans(),
+        boots=st.sampled_from([False, False, True]),
+        lasts=lasting,
+    ),
+    max_size=25,
+)
 rates = st.sampled_from([0.991, 1.0, 1.0099])
 few = settings(max_examples=60, deadline=None)
 
@@ -166,6 +184,25 @@ def test_a_restart_empties_no_window(build: Build, moves: list[Move]) -> None:
     assert Real(build, BlastRadiusGuard()).go(moves).most_targets <= COUNT
     assert Real(build, CooldownGuard()).go(moves).shortest_rest >= REST
     assert Real(build, BudgetGuard()).go(moves).most_starts <= COUNT
+
+
+@few
+@given(anything, rates)
+def test_no_step_across_a_restart_or_a_boot_of_the_machine_empties_a_window(
+    build: Build, moves: list[Move], rate: float
+) -> None:
+    assert Real(build, RateLimitGuard(), rate).go(moves).most_runs <= COUNT
+    assert Real(build, BlastRadiusGuard(), rate).go(moves).most_targets <= COUNT
+    assert Real(build, BudgetGuard(), rate).go(moves).most_starts <= COUNT
+    assert Real(build, CooldownGuard()).go(moves).shortest_rest >= REST
+
+
+def test_over_a_restart_a_window_ends_in_time_and_over_a_boot_it_lasts_longer_by_what_nobody_saw(build: Build) -> None:
+    begun, later = [Move(0.0), Move(0.0)], Move(608.0, restart=True)
+    assert len(Real(build, RateLimitGuard()).go([*begun, later]).started) == 3
+    other = Move(608.0, target=1, boots=True)  # the first entry after it: from here on time counts again
+    assert [at for at, _ in Real(build, RateLimitGuard()).go([*begun, other, Move(606.0)]).started] == [0.0, 0.0, 608.0]
+    assert len(Real(build, RateLimitGuard()).go([*begun, other, Move(608.0)]).started) == 4
 
 
 @few
@@ -245,6 +282,17 @@ class ByTheWall:
         return allow("wall", "-") if len(recent) < limit.count else deny("wall", "-")
 
 
+class ByTheWallOverRestarts:
+    """An exact sliding log that believes the wall clock where the process is another one."""
+
+    def check(self, facts: Facts) -> Verdict:
+        limit, now = facts.limits.rate_limit, facts.moment
+        mine = f"domain={facts.run.plan.target['domain']}"
+        taken = [one.taken for one in facts.grants if one.target == mine]
+        ages = [now.since(at) if at.boot == now.boot else now.at - at.at for at in taken]
+        return allow("wall", "-") if sum(age < limit.window for age in ages) < limit.count else deny("wall", "-")
+
+
 class WithoutMargin:
     """An exact sliding log by both clocks that enforces the window as it is written."""
 
@@ -263,3 +311,11 @@ class WithoutMargin:
 def test_a_limiter_that_is_not_exact_is_found_out(build: Build, variant: type[Asked], rate: float) -> None:
     quick = settings(max_examples=3000, database=None, derandomize=True, deadline=None, phases=[Phase.generate])
     assert find(stepped, lambda moves: Real(build, variant(), rate).go(moves).most_runs > COUNT, settings=quick)
+
+
+def test_a_limiter_that_believes_the_wall_clock_over_a_restart_is_found_out(build: Build) -> None:
+    quick = settings(max_examples=3000, database=None, derandomize=True, deadline=None, phases=[Phase.generate])
+    found = find(
+        anything, lambda moves: Real(build, ByTheWallOverRestarts()).go(moves).most_runs > COUNT, settings=quick
+    )
+    assert any(move.restart or move.boots for move in found)
