@@ -33,7 +33,7 @@ def test_a_release_says_what_it_ended_and_what_is_still_waited_for(cli: Cli, api
         ("/api/v1/release", {"reason": "checked", "by": "ana", "patience": "none"}),
     ]
     assert cli("remediator release --reason ' '").exit_code == 2
-    api.routes[("POST", "/api/v1/release")] = success({"released": ["clock"]})
+    api.give("POST", "/api/v1/release", {"released": ["clock"]})
     assert cli("remediator release --reason 'chrony set it right'").stdout == "released the hold of the clock\n"
 
 
