@@ -20,7 +20,6 @@ MAX_LABELS = 64
 MAX_VALUE = 4096
 MAX_ANNOTATION = 16_384
 IGNORED_LABELS = frozenset({"replica", "prometheus_replica"})
-_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _UNSAFE = re.compile(r"[\x00\ud800-\udfff]")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017  (one spelling for 3.11 and later)
 
@@ -181,8 +180,3 @@ def identity(labels: Mapping[str, str], ignored: Iterable[str] = IGNORED_LABELS)
             # 0xFF never occurs in UTF-8, so no value can pretend to be the next label.
             digest.update(name.encode() + b"\xff" + labels[name].encode() + b"\xff")
     return digest.hexdigest()[:32]
-
-
-def is_label_name(text: str) -> bool:
-    """Whether `text` can be a label name in the classic data model."""
-    return _LABEL.fullmatch(text) is not None

@@ -86,22 +86,6 @@ class TimeInterval:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class NamedIntervals:
-    """One named block of the configuration; it holds when any of its intervals does."""
-
-    name: str
-    intervals: tuple[TimeInterval, ...]
-
-    def contains(self, at: float) -> bool:
-        """Whether the moment `at` (Unix seconds) lies in one of the intervals."""
-        return _any_contains(self.intervals, at)
-
-    def next_change(self, at: float) -> float | None:
-        """When `contains` next changes after `at`; None if it does not within 370 days."""
-        return next_change(self.intervals, at)
-
-
 def next_change(intervals: Sequence[TimeInterval], at: float, horizon_days: int = 370) -> float | None:
     """The first moment (Unix seconds) after `at` at which lying in any of the intervals begins or ends.
 
@@ -183,24 +167,6 @@ def parse_time_interval(raw: Mapping[str, object]) -> TimeInterval:
         years=_spans(raw, "years", _year),
         location=_location(raw.get("location")),
     )
-
-
-def parse_named_intervals(raw: Mapping[str, object]) -> NamedIntervals:
-    """One `{name, time_intervals}` block of the configuration; errors as in `parse_time_interval`."""
-    _check_keys(raw, ("name", "time_intervals"), "")
-    name = raw.get("name")
-    if not isinstance(name, str) or not name:
-        raise ValueError(f"name: expected a text that is not empty, found {name!r}")
-    intervals = []
-    for entry, path in _entries(raw, "time_intervals"):
-        interval = _mapping(entry, path)
-        try:
-            intervals.append(parse_time_interval(interval))
-        except ValueError as refused:
-            raise ValueError(f"{path}.{refused}") from refused
-    if not intervals:
-        raise ValueError(f"time_intervals: expected at least one interval for {name!r}, found none")
-    return NamedIntervals(name, tuple(intervals))
 
 
 def _check_keys(raw: Mapping[str, object], known: tuple[str, ...], path: str) -> None:

@@ -18,7 +18,6 @@ from remediator.core.alerts import (
     Malformed,
     count_alerts,
     identity,
-    is_label_name,
     parse_alert,
     parse_notification,
     parse_time,
@@ -315,13 +314,6 @@ def test_different_labels_have_different_identities(one: dict[str, str], other: 
 def test_a_boundary_between_name_and_value_cannot_be_moved() -> None:
     assert identity({"ab": "c"}) != identity({"a": "bc"})
     assert identity({"a": "b", "c": "d"}) != identity({"a": "b\xffc\xffd"})
-
-
-@pytest.mark.parametrize(
-    ("text", "good"), [("domain", True), ("_x9", True), ("9x", False), ("a-b", False), ("", False)]
-)
-def test_label_names_are_those_of_the_classic_data_model(text: str, good: bool) -> None:
-    assert is_label_name(text) is good
 
 
 @pytest.mark.parametrize(("said", "taken"), [(-1, 0), (0, 0), (498, 498), (10**30, MOST_WITHHELD), (-(10**30), 0)])

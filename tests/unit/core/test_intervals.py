@@ -12,12 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from remediator.core.intervals import (
-    NamedIntervals,
     Span,
     TimeInterval,
     TimeRange,
     next_change,
-    parse_named_intervals,
     parse_time_interval,
 )
 
@@ -141,11 +139,10 @@ def test_an_hour_that_is_lived_twice_is_in_its_range_twice() -> None:
 
 def test_the_end_of_a_maintenance_is_told() -> None:
     interval = parse_time_interval(between("02:00", "04:00", weekdays=["sunday"], location="Europe/Berlin"))
-    muted = NamedIntervals("weekly-maintenance", (interval,))
     at = unix("2026-07-05T03:10:00+02:00")
-    assert muted.contains(at)
-    assert muted.next_change(at) == unix("2026-07-05T04:00:00+02:00")
-    assert muted.next_change(unix("2026-07-05T04:00:00+02:00")) == unix("2026-07-12T02:00:00+02:00")
+    assert interval.contains(at)
+    assert next_change([interval], at) == unix("2026-07-05T04:00:00+02:00")
+    assert next_change([interval], unix("2026-07-05T04:00:00+02:00")) == unix("2026-07-12T02:00:00+02:00")
 
 
 def test_two_intervals_that_touch_are_one() -> None:
@@ -253,9 +250,12 @@ def test_an_interval_contains_what_counting_says(raw: Raw, at: float) -> None:
 @pytest.mark.heavy
 def test_the_next_change_is_the_first_minute_that_differs(raws: list[Raw], at: float) -> None:
     intervals = [parse_time_interval(raw) for raw in raws]
-    block = NamedIntervals("n", tuple(intervals))
+
+    def held(moment: float) -> bool:
+        return any(interval.contains(moment) for interval in intervals)
+
     minutes = (at - at % 60 + 60 * n for n in range(1, 2 * 24 * 60 + 2))
-    differing = (minute for minute in minutes if block.contains(minute) is not block.contains(at))
+    differing = (minute for minute in minutes if held(minute) is not held(at))
     first = next(differing, None)
     expected = first if first is not None and first <= at + 2 * 86_400 else None
     assert next_change(intervals, at, horizon_days=2) == expected
@@ -316,6 +316,7 @@ def test_an_interval_is_read_into_numbers() -> None:
         ({"days_of_month": ["28:-1"]}, "days_of_month[0]: 28:-1 can end before it starts"),
         ({"days_of_month": ["1:2:3"]}, "days_of_month[0]: '1:2:3' is not a day"),
         ({"days_of_month": ["1_0"]}, "days_of_month[0]: '1_0' is not a day"),
+        ({"times": ["x"]}, "times[0]: expected keys and values"),
         ({"location": "Mars/Olympus"}, "location: 'Mars/Olympus' is unknown; expected the name of a time zone"),
         ({"location": "../zone"}, "location: '../zone' is unknown"),
         ({"location": "Europe"}, "location: 'Europe' is unknown"),
@@ -326,23 +327,6 @@ def test_an_interval_is_read_into_numbers() -> None:
 def test_what_is_no_interval_is_refused_with_its_key_and_the_right_spelling(raw: Raw, sentence: str) -> None:
     with pytest.raises(ValueError, match=re.escape(sentence)):
         parse_time_interval(raw)
-
-
-def test_a_named_block_is_read_and_its_faults_are_told_with_the_whole_path() -> None:
-    raw: Raw = {"name": "nights", "time_intervals": [between("18:00", "24:00"), between("00:00", "08:00")]}
-    block = parse_named_intervals(raw)
-    assert block.name == "nights"
-    assert block.intervals[1].times == (TimeRange(0, 480),)
-    bad: Raw = {"name": "nights", "time_intervals": [{}, between("9:00", "24:00")]}
-    for broken, sentence in (
-        (bad, "time_intervals[1].times[0].start_time: expected a time"),
-        ({"name": "n", "time_intervals": ["x"]}, "time_intervals[0]: expected keys and values"),
-        ({"name": "n"}, "time_intervals: expected at least one interval"),
-        ({"time_intervals": [{}]}, "name: expected a text"),
-        ({"name": "n", "intervals": [{}]}, "intervals: unknown key"),
-    ):
-        with pytest.raises(ValueError, match=re.escape(sentence)):
-            parse_named_intervals(broken)
 
 
 def test_the_next_change_is_found_almost_a_year_ahead() -> None:
