@@ -24,7 +24,7 @@ BROAD_EXCEPT = {
 }
 ENVIRONMENT = {"cli"}
 # Names that a library or a protocol prescribes.
-ALLOWED = {"StoreInfo", "pipe_data_received", "get_extra_info"}
+ALLOWED = {"StoreInfo", "data_received", "pipe_data_received", "get_extra_info"}
 
 
 def modules() -> Iterator[tuple[str, Path, ast.Module]]:

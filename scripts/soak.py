@@ -42,6 +42,7 @@ PARTS = (
     Part("crash", "tests.crash.enumerator", {"pairs": 14}, ("--seed", "{seed}", "--jobs", "2")),
     Part("bodies", "tests.kit.flood", {"bodies": 200_000}, ("--seed", "{seed}")),
     Part("storm", "tests.kit.storm", {"alerts": 100_000, "kills": 200}, ("--seed", "{seed}")),
+    Part("pair", "tests.kit.pair", {"alerts": 10_000, "slow": 900}, ("--repeats", "5", "--seed", "{seed}")),
     Part("narrow", "tests.kit.narrow", {"places": 60}),
     Part("million", "tests.kit.million", {"entries": 1_000_000}),
     Part("machine", "tests.kit.machine", {"examples": 10_000}, ("--steps", "50")),

@@ -12,10 +12,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from remediator.errors import RemediatorError
 from remediator.web.answers import answer, refusal_body
-from remediator.web.protocol import JoinedProtocol
+from remediator.web.crowd import Crowd, protocol_for
 
 # How long slow clients get after the work has ended (s).
 CLIENTS = 3
+# How many are accepted in one turn of the loop; each is an open file before anybody can say that it is one too many.
+BACKLOG = 128
 
 
 class CannotStart(RemediatorError):
@@ -62,11 +64,11 @@ def told(listener: socket.socket, listen: str) -> str:
     return f"{host or 'localhost'}:{port}"
 
 
-def server_for(app: ASGIApp) -> Server:
-    """A server for `app`."""
+def server_for(app: ASGIApp, crowd: Crowd | None = None) -> Server:
+    """A server for `app`, whose connections are bounded by `crowd`; by default as many as this process may have."""
     config = uvicorn.Config(
         _to_the_end(app),
-        http=JoinedProtocol,
+        http=protocol_for(crowd or Crowd()),
         loop="asyncio",
         ws="none",
         lifespan="off",
@@ -75,6 +77,7 @@ def server_for(app: ASGIApp) -> Server:
         log_config=None,
         server_header=False,
         date_header=False,
+        backlog=BACKLOG,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=CLIENTS,
     )
