@@ -171,6 +171,10 @@ def _applied_again(draft: Draft) -> None:
     draft.arrivals.append(_arrival(draft, "plain.example"))
 
 
+def _without_a_mark(draft: Draft) -> None:
+    draft.arrivals.append(replace(_arrival(draft, "plain.example"), key="POST /orders/plain"))
+
+
 def _two_holders(draft: Draft) -> None:
     asking, once = (draft.first("run.started", run=draft.run_on(name)) for name in ("asking.example", "once.example"))
     draft.change(asking, locks=once.fact["locks"])
@@ -241,6 +245,7 @@ FORGED: dict[str, tuple[str, Callable[[Draft], Any]]] = {
     "an order that nobody gave": ("G4", lambda d: d.drop("person.decided")),
     "once arrives three times": ("G4", lambda d: d.arrivals.append(_arrival(d, "once.example"))),
     "a keyed step takes effect twice": ("G4", _applied_again),
+    "an order of no step arrives": ("G4", _without_a_mark),
     "unknown becomes ok by itself": ("G4", _unknown_turned_ok),
     "a run succeeds with its effect in doubt": ("G4", _ended_in_doubt),
     "a lock has two holders": ("G6", _two_holders),

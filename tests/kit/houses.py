@@ -46,7 +46,11 @@ class Answers(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """An order, or a question of Prometheus in a form."""
-        body = self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode("utf-8", "replace")
+        length = int(self.headers.get("Content-Length", "0"))
+        raw = self.rfile.read(length)
+        if len(raw) < length:
+            return  # whoever sent it died on the way: half an order is none
+        body = raw.decode("utf-8", "replace")
         if self.path.startswith("/api/v1/query"):
             self.asked(parse_qs(body).get("query", [""])[0])
             return

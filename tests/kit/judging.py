@@ -62,10 +62,10 @@ def steps(history: History) -> dict[str, Attempts]:
 
 
 def planned_step(planned: dict[str, Line], key: str) -> dict[str, Any]:
-    """A step as it was planned; empty if it was not."""
+    """A step as it was planned; empty if it was not, or if `key` is of no step."""
     run, _, place = key.rpartition("/")
     listed = planned[run].fact["plan"]["steps"] if run in planned else []
-    return dict(listed[int(place)]) if int(place) < len(listed) else {}
+    return dict(listed[int(place)]) if place.isdecimal() and int(place) < len(listed) else {}
 
 
 def elapsed(earlier: Line, later: Line) -> float:
