@@ -1,4 +1,4 @@
-"""The real clock, and what a process starts with: the only module that reads the time and draws random bytes."""
+"""The real clock, signals, and what a process starts with: the only module that reads the time and draws random bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import contextlib
 import hashlib
 import os
 import secrets
+import signal
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from remediator.errors import StoreRefused
@@ -29,6 +31,23 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Waits; cancellable."""
         await asyncio.sleep(seconds)
+
+
+def on_signals(names: Iterable[signal.Signals], told: Callable[[], object]) -> None:
+    """Has the loop that runs now call `told` when one of these signals comes; afterwards they do nothing.
+
+    Not the loop's own way, which leaves the default behind when the loop closes, so that a second signal kills a process
+    that is about to end well; and whose pipe, once a flood of signals has filled it, makes CPython 3.11 wait for a lock that
+    the interrupted thread may hold: for ever.
+    """
+    loop = asyncio.get_running_loop()
+
+    def pass_on(*_: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(told)
+
+    for name in names:
+        signal.signal(name, pass_on)
 
 
 def new_boot() -> str:

@@ -80,7 +80,7 @@ def step_between(before: Moment, now: Moment) -> Step | None:
         reason = f"the wall clock is {-wall:.1f} s before the last entry, which another process wrote"
         return Step(clock="wall", by=wall, reason=reason, since=before.at) if wall < -MOST_DRIFT else None
     ran = now.mono - before.mono
-    if ran < 0:
+    if ran < -MOST_DRIFT:
         reason = f"the monotonic clock of this machine went back by {-ran:.1f} s"
         return Step(clock="monotonic", by=ran, reason=reason, since=before.at)
     if abs(wall - ran) <= MOST_DRIFT:

@@ -19,6 +19,7 @@ from remediator.errors import RemediatorError, StoreError
 from remediator.service.breakglass import BreakGlass
 from remediator.service.reloading import Overrides
 from remediator.service.wiring import Built, build
+from remediator.system import on_signals
 from remediator.web.listening import CLIENTS, Server, listen_on, server_for, told
 
 # The state is a tree of many small values without cycles; looking through it for cycles after every 700 of them, as Python
@@ -73,11 +74,9 @@ async def _serve(options: ServeOptions) -> int:
 
 
 async def _work(built: Built, listener: socket.socket) -> int:
-    loop = asyncio.get_running_loop()
     stop, reload = asyncio.Event(), asyncio.Event()
-    for name in STOPPING:  # not the loop's own way: that would leave the default behind when the loop closes
-        signal.signal(name, lambda *_: loop.call_soon_threadsafe(stop.set))
-    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    on_signals(STOPPING, stop.set)
+    on_signals([signal.SIGHUP], reload.set)
     server = server_for(built.app)
     lane = asyncio.ensure_future(built.journal.run())
     web = asyncio.ensure_future(server.serve(sockets=[listener]))
@@ -100,7 +99,7 @@ async def _work(built: Built, listener: socket.socket) -> int:
         await built.anchoring.publish()
     finally:
         await _end(stopping, *tasks)
-        for name in STOPPING:  # a second one must not kill a process that is about to end with 0
+        for name in (*STOPPING, signal.SIGHUP):  # must not kill a process that is about to end with 0
             signal.signal(name, signal.SIG_IGN)
     return _report(tasks) if not clean else 0
 

@@ -11,6 +11,7 @@ import itertools
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -166,7 +167,8 @@ def test_further_signals_change_nothing(stage: Stopping) -> None:
     stage.send(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     stage.there.release()
     assert stage.house.process is not None
-    while stage.house.process.poll() is None:  # until its very last moment
+    limit = time.monotonic() + SLOW
+    while stage.house.process.poll() is None and time.monotonic() < limit:  # until its very last moment
         stage.send(signal.SIGTERM, signal.SIGINT)
     assert stage.ended(SLOW) == 0
     assert [line.fact["outcome"]["result"] for line in stage.told("step.outcome")] == ["ok", "ok"]
