@@ -33,7 +33,7 @@ from remediator.engine.supervisor import Engine
 from remediator.errors import RefusedRequest
 from remediator.stores.sqlite import SqliteStore
 from tests.crash.judge import arrivals_of, faults_of
-from tests.crash.mortal import Points, Shared, plant
+from tests.crash.mortal import Clocks, Points, Shared, plant
 from tests.crash.shapes import SHAPES, Life, Shape, begins, rests, rig_for
 from tests.crash.target import Outside
 
@@ -152,7 +152,7 @@ class Death:
     """What a first death left, on the disk and in memory."""
 
     left: Path
-    memory: tuple[int, float, int]
+    memory: tuple[int, Clocks, int]
 
 
 class Enumerator:
@@ -168,8 +168,8 @@ class Enumerator:
 
     def life(self, root: Path, fatal: int) -> str:
         """Lives once; how it ended: `over`, `killed`, or what broke."""
-        _, wall, lives = self._shared.get()
-        self._shared.put(0, wall, lives + 1)
+        _, clocks, lives = self._shared.get()
+        self._shared.put(0, clocks, lives + 1)
         child = os.fork()
         if child == 0:
             _be_born(self._shape, root, self._shared, fatal, self._store)
@@ -228,7 +228,7 @@ class Enumerator:
         shutil.rmtree(root)
 
     def _begin(self) -> Path:
-        self._shared.reset(begins())
+        self._shared.reset(*begins())
         return Path(tempfile.mkdtemp(dir=self._root))
 
     def _copy(self, root: Path) -> Path:

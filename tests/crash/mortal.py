@@ -23,6 +23,8 @@ from tests.kit.troubled import InlineLane
 BEFORE, INSIDE, TORN, AFTER = "before a commit", "inside a commit", "in the middle of its bytes", "after a commit"
 # A frame of the log is a header of 24 bytes and a page; the log begins with 32 bytes.
 FRAME, LOG_HEAD = 24 + 4096, 32
+# The wall clock and the monotonic clock, both exactly: one that is worked out from the other goes back by a rounding.
+Clocks = tuple[float, float]
 
 
 class Shared:
@@ -31,18 +33,18 @@ class Shared:
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, 4096)
 
-    def reset(self, wall: float) -> None:
-        """A new story begins at `wall`."""
-        self.put(0, wall, 0)
+    def reset(self, wall: float, mono: float) -> None:
+        """A new story begins at `wall`, with the machine's monotonic clock at `mono`."""
+        self.put(0, (wall, mono), 0)
 
-    def get(self) -> tuple[int, float, int]:
-        """Points met in this life, wall clock, lives begun."""
-        met, wall, lives = struct.unpack_from("<qdq", self._memory)
-        return int(met), float(wall), int(lives)
+    def get(self) -> tuple[int, Clocks, int]:
+        """Points met in this life, both clocks, lives begun."""
+        met, wall, mono, lives = struct.unpack_from("<qddq", self._memory)
+        return int(met), (float(wall), float(mono)), int(lives)
 
-    def put(self, met: int, wall: float, lives: int) -> None:
+    def put(self, met: int, clocks: Clocks, lives: int) -> None:
         """Sets all three."""
-        struct.pack_into("<qdq", self._memory, 0, met, wall, lives)
+        struct.pack_into("<qddq", self._memory, 0, met, *clocks, lives)
 
 
 class Points:
@@ -60,15 +62,15 @@ class Points:
     def meet(self, name: str) -> None:
         """Counts one point, or dies; at TORN the system call that follows is what ends the process."""
         self.names.append(name)
-        _, wall, lives = self._shared.get()
-        self._shared.put(len(self.names), wall, lives)
+        _, clocks, lives = self._shared.get()
+        self._shared.put(len(self.names), clocks, lives)
         if len(self.names) == self._fatal and name != TORN:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def moved(self, wall: float) -> None:
+    def moved(self, clocks: Clocks) -> None:
         """Time has gone on."""
         met, _, lives = self._shared.get()
-        self._shared.put(met, wall, lives)
+        self._shared.put(met, clocks, lives)
 
 
 def plant(points: Points, path: Path) -> None:

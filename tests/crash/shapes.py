@@ -19,22 +19,22 @@ from remediator.core.state import RunStatus
 from remediator.engine.effects import LiveEffects
 from remediator.engine.parts import Parts
 from remediator.engine.supervisor import Engine
-from tests.crash.mortal import Points, Shared
+from tests.crash.mortal import Clocks, Points, Shared
 from tests.crash.target import Outside
-from tests.engine.conftest import START, Rig, VirtualClock, World, alert, body, fitting, playbook, step
+from tests.engine.conftest import Rig, VirtualClock, World, alert, body, fitting, playbook, step
 
 
 class LastingClock(VirtualClock):
-    """Goes on where the clock of the life before stood."""
+    """Goes on where the clocks of the life before stood: a process dies, the machine and its monotonic clock do not."""
 
     def __init__(self, shared: Shared, points: Points) -> None:
         super().__init__()
-        self.wall = shared.get()[1]
+        self.wall, self.mono = shared.get()[1]
         self._points = points
 
     def _move(self, mono: float) -> None:
         super()._move(mono)
-        self._points.moved(self.wall)
+        self._points.moved((self.wall, self.mono))
 
 
 @dataclass
@@ -209,9 +209,10 @@ def rig_for(shape: Shape, root: Path, shared: Shared, points: Points) -> CrashRi
     return rig
 
 
-def begins() -> float:
-    """When every story begins."""
-    return START
+def begins() -> Clocks:
+    """When every story begins, by the wall clock and by the monotonic clock."""
+    clock = VirtualClock()
+    return clock.wall, clock.mono
 
 
 def rests(shape: Shape, life: Life, engine: Engine) -> bool:
