@@ -119,16 +119,17 @@ wait
 """
 
 
-@pytest.mark.parametrize(("manner", "name"), [("meek", "SIGTERM"), ("deaf", "SIGKILL")])
+@pytest.mark.parametrize(("manner", "grace", "name"), [("meek", 60.0, "SIGTERM"), ("deaf", 0.3, "SIGKILL")])
 async def test_an_overdue_command_is_stopped_with_all_it_started(
     command: Command,
     make_call: MakeCall,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     manner: str,
+    grace: float,
     name: str,
 ) -> None:
-    monkeypatch.setattr(children, "GRACE", 0.3)
+    monkeypatch.setattr(children, "GRACE", grace)
     argv = ["/bin/sh", "-c", GRANDCHILD, "sh", manner, str(tmp_path / "pid")]
     outcome = await command.perform(make_call({"argv": argv}, timeout=2.0))
     assert outcome.result is Result.UNKNOWN
