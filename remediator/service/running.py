@@ -75,7 +75,7 @@ async def _serve(options: ServeOptions) -> int:
 
 async def _work(built: Built, listener: socket.socket) -> int:
     stop, reload = asyncio.Event(), asyncio.Event()
-    on_signals(STOPPING, stop.set)
+    on_signals(STOPPING, lambda: _heard(stop))
     on_signals([signal.SIGHUP], reload.set)
     server = server_for(built.app)
     lane = asyncio.ensure_future(built.journal.run())
@@ -99,9 +99,19 @@ async def _work(built: Built, listener: socket.socket) -> int:
         await built.anchoring.publish()
     finally:
         await _end(stopping, *tasks)
-        for name in (*STOPPING, signal.SIGHUP):  # must not kill a process that is about to end with 0
-            signal.signal(name, signal.SIG_IGN)
+        _ignore(*STOPPING, signal.SIGHUP)
     return _report(tasks) if not clean else 0
+
+
+def _heard(stop: asyncio.Event) -> None:
+    """It was asked to stop. Further signals change nothing, and however many come, they do not even take its time."""
+    _ignore(*STOPPING)
+    stop.set()
+
+
+def _ignore(*names: signal.Signals) -> None:
+    for name in names:  # the default would kill a process that is about to end with 0
+        signal.signal(name, signal.SIG_IGN)
 
 
 async def _stop(built: Built, server: Server, web: asyncio.Future[Any]) -> None:
