@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    """A service leaves signals ignored, for its process is about to end; this one goes on, and its children would be deaf."""
+    names = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = [signal.getsignal(name) for name in names]
+    yield
+    for name, was in zip(names, before, strict=True):
+        signal.signal(name, was)
+
+
+@pytest.fixture(autouse=True)
 def _loggers() -> Iterator[None]:
     """The service takes over loggers that are the whole process's; here they are given back."""
     taken = [logging.getLogger(name) for name in ("uvicorn", "asyncio")]
