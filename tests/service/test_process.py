@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def signals_as_before() -> Iterator[None]:
-    """A service leaves signals ignored, for its process is about to end; this one goes on, and its children would be deaf."""
+    """A service leaves signals ignored, for its process is about to end. This one goes on, with children."""
     names = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     before = [signal.getsignal(name) for name in names]
     yield
