@@ -14,6 +14,11 @@ from remediator.errors import RefusedRecord
 Decider = Callable[[State, Moment], Sequence[AnyFact]]
 
 
+def nothing(_state: State, _moment: Moment) -> Sequence[AnyFact]:
+    """A decider without a wish of its own: the append takes along what is due, or shows whether the store is back."""
+    return ()
+
+
 @dataclass(slots=True)
 class Wish:
     """A decider, and the wait for what it led to."""

@@ -22,7 +22,7 @@ from remediator.core.snapshots import thaw
 from remediator.core.state import Moment, State
 from remediator.engine.action_log import rows_of
 from remediator.engine.clocks import Clocks
-from remediator.engine.drafts import Decider, Draft, Wish, drafted, fail, without
+from remediator.engine.drafts import Decider, Draft, Wish, drafted, fail, nothing, without
 from remediator.engine.history import History, check_start, first_effect, require_beginning
 from remediator.engine.packing import sealed
 from remediator.engine.scribe import Entail, Page, Scribe
@@ -234,7 +234,7 @@ class Journal:
         """Takes in what others have appended; that is the only way to learn of it without an append of one's own."""
         self._look_wanted = True
         with contextlib.suppress(StoreError):
-            await self.commit(lambda _state, _moment: ())
+            await self.commit(nothing)
 
     @property
     def waiting(self) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from remediator.core.entries import Entry
 from remediator.core.leases import MOST_LAG
+from remediator.engine.drafts import nothing
 from remediator.engine.parts import Parts
 
 EVERY = 1.0
@@ -50,7 +51,7 @@ class LagWatch:
         """Not awaited, for a store that hangs is no lag; one append at a time is asked for, until a step is on record."""
         journal = self._parts.journal
         if journal.clocks.stepped() and (self._telling is None or self._telling.done()):
-            self._telling = asyncio.ensure_future(journal.commit(lambda _state, _moment: ()))
+            self._telling = asyncio.ensure_future(journal.commit(nothing))
 
     def _look(self, lag: float) -> None:
         was, self._late = self._late, lag > MOST_LAG

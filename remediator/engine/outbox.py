@@ -13,6 +13,7 @@ from remediator.core import entries as e
 from remediator.core.outcomes import Outcome, Result, failed, unknown
 from remediator.core.state import Outgoing, State
 from remediator.engine.boundary import answered
+from remediator.engine.drafts import nothing
 from remediator.engine.parts import Parts
 from remediator.errors import StoreError
 from remediator.ports import Message
@@ -65,7 +66,7 @@ class Outbox:
         if not self._parts.journal.last_error:
             return True
         with contextlib.suppress(StoreError):  # asks the store again; what it says is seen the next time
-            await self._parts.journal.commit(lambda _state, _moment: ())
+            await self._parts.journal.commit(nothing)
         return False
 
     async def _send(self, outgoing: Outgoing) -> None:

@@ -10,6 +10,7 @@ from remediator.core.forgetting import keep_for, sweep
 from remediator.core.reminders import due, passed
 from remediator.core.state import CLOCK, EpisodeStatus, Moment, Run, RunStatus, State
 from remediator.core.telling import clock_time, length
+from remediator.engine.drafts import Decider, nothing
 from remediator.engine.parts import Parts
 from remediator.errors import StoreError
 
@@ -33,22 +34,20 @@ class Timers:
         """Watches, for ever."""
         while not self._parts.stopping:
             try:
-                if self._pauses_over(self._parts.journal.state, self._parts.journal.moment()):
-                    await self._parts.journal.commit(self._pauses_over)
+                await self._tell(self._pauses_over)
                 if self._parts.journal.last_error:
-                    await self._parts.journal.commit(lambda _state, _moment: ())
-                if self._reminders(self._parts.journal.state, self._parts.journal.moment()):
-                    await self._parts.journal.commit(self._reminders)
-                if self._storm_over(self._parts.journal.state, self._parts.journal.moment()):
-                    await self._parts.journal.commit(self._storm_over)
-                if self._clock_over(self._parts.journal.state, self._parts.journal.moment()):
-                    await self._parts.journal.commit(self._clock_over)
-                if self._lapsed(self._parts.journal.state, self._parts.journal.moment()):
-                    await self._parts.journal.commit(self._lapsed)
+                    await self._parts.journal.commit(nothing)
+                for decider in (self._reminders, self._storm_over, self._clock_over, self._lapsed):
+                    await self._tell(decider)
                 await self._sweep()
             except StoreError:
                 await self._parts.clock.sleep(1.0)
             await self._parts.rest(BELL, self._until_next())
+
+    async def _tell(self, decider: Decider) -> None:
+        """Puts on record what `decider` finds, if it finds anything: most looks find nothing, and cost no append."""
+        if decider(self._parts.journal.state, self._parts.journal.moment()):
+            await self._parts.journal.commit(decider)
 
     def _until_next(self) -> float:
         now, state, storm = self._parts.clock.now(), self._parts.journal.state, self._parts.config.fleet.storm
@@ -67,8 +66,7 @@ class Timers:
     async def _sweep(self) -> None:
         if self._parts.clock.monotonic() - self._swept < SWEEP_EVERY:
             return
-        if self._forgettable(self._parts.journal.state, self._parts.journal.moment()):
-            await self._parts.journal.commit(self._forgettable)
+        await self._tell(self._forgettable)
         self._swept = self._parts.clock.monotonic()
 
     def _forgettable(self, state: State, moment: Moment) -> Sequence[e.AnyFact]:

@@ -245,14 +245,7 @@ def notification(*labels: dict[str, str]) -> dict[str, object]:
 
 # What would hold back a rig that wants many runs at once, set out of the way.
 UNBRAKED = "budget: 10000 per 1h, storm: { episodes: 10000 per 1m, ends_below: 10 }, first_runs: { runs: 10000 }"
-ORDERS = """version: 1
-rules:
-  - name: order
-    mode: auto
-    match: [act = yes]
-    group_by: [domain]
-    give_up: 10m
-    guards:
+UNGUARDED = """\
       cooldown: 0s
       rate_limit: 10000 per 1h
       blast_radius: 10000 per 1h
@@ -261,7 +254,16 @@ rules:
       waves: { first: 10000 }
       irreversible_after: 0s
       breaker: { failures: 10000, pause: 1h }
-    when: { expr: 'bounces{domain="{{ labels.domain }}"} > 0' }
+"""
+ORDERS = """version: 1
+rules:
+  - name: order
+    mode: auto
+    match: [act = yes]
+    group_by: [domain]
+    give_up: 10m
+    guards:
+@unguarded@    when: { expr: 'bounces{domain="{{ labels.domain }}"} > 0' }
     playbook: order
     with: { domain: "{{ labels.domain }}" }
 playbooks:
@@ -273,7 +275,7 @@ playbooks:
         with:
           url: "http://127.0.0.1:@target@/order/{{ incident.id }}"
           json: { reason: "[kr:{{ incident.id }}.1/0] order", domain: "{{ params.domain }}" }
-"""
+""".replace("@unguarded@", UNGUARDED)
 
 
 def ordering(root: Path, port: int) -> House:

@@ -17,7 +17,7 @@ import httpx
 
 from tests.kit.histories import Arrival, History, Line, from_sqlite
 from tests.kit.history import judge
-from tests.kit.houses import PATIENCE, UNBRAKED, Answers, House, Target, notification
+from tests.kit.houses import PATIENCE, UNBRAKED, UNGUARDED, Answers, House, Target, notification
 
 # What a stop may take beyond the grace of running steps (s): the guarantee's five.
 BEYOND = 5.0
@@ -29,15 +29,7 @@ rules:
     match: [act = yes]
     group_by: [domain]
     guards:
-      cooldown: 0s
-      rate_limit: 10000 per 1h
-      blast_radius: 10000 per 1h
-      concurrency: 10000
-      max_targets: 10000
-      waves: { first: 10000 }
-      irreversible_after: 0s
-      breaker: { failures: 10000, pause: 1h }
-    when: { expr: 'bounces{domain="{{ labels.domain }}"} > 0' }
+@unguarded@    when: { expr: 'bounces{domain="{{ labels.domain }}"} > 0' }
     playbook: two-effects
     with: { domain: "{{ labels.domain }}" }
 playbooks:
@@ -57,7 +49,7 @@ playbooks:
           json: { reason: "[kr:{{ incident.id }}.1/1] order" }
     verify:
       - { expr: 'good{domain="{{ params.domain }}"} == 1', every: 200ms, samples: 2, within: 60s }
-"""
+""".replace("@unguarded@", UNGUARDED)
 
 
 class Holding(Answers):
